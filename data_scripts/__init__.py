@@ -1,0 +1,1 @@
+"""From raw data to the canonical record; see :mod:`records` for what a record is."""

@@ -1,0 +1,129 @@
+"""CoNLL-U treebanks to records without triplets, to train and test the parser head on.
+
+    python data_scripts/read_conllu.py --input reviews.conllu --output_dir OUT
+
+Splits by document, in order: the first 80 % of the documents are train, the next 10 % dev, the rest test.
+Format: https://universaldependencies.org/format.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+if __package__:
+    from .records import Record, RecordError, validate_record, write_records
+else:  # run as a file from a clone
+    from records import Record, RecordError, validate_record, write_records  # type: ignore
+
+COLUMNS = 10
+
+
+def read_conllu(path: str | Path, keep_subtypes: bool = False) -> list[list[Record]]:
+    """The documents of a treebank, each a list of records; words are the syntactic words.
+
+    A multiword token ("don't", line 1-2) is read as its words, an empty node (line 3.1) is no word and is left out.
+    A file without `# newdoc` lines is read as one document a sentence.
+
+    Args:
+        path: the `.conllu` file.
+        keep_subtypes: `nmod:poss` as it is, where the default is the universal relation `nmod`.
+
+    Raises:
+        RecordError: a line that is no CoNLL-U or a sentence that is no tree, with file and line number.
+    """
+    path = Path(path)
+    documents: list[list[Record]] = []
+    marked = False
+    for first_line, comments, rows in _sentences(path):
+        starts = any(comment.startswith("newdoc") for comment in comments)
+        marked = marked or starts
+        if starts or not marked or not documents:
+            documents.append([])
+        documents[-1].append(_record(path, first_line, comments, rows, keep_subtypes))
+    return documents
+
+
+def _sentences(path: Path) -> Iterator[tuple[int, list[str], list[tuple[int, list[str]]]]]:
+    """Each sentence as its first line's number, its comments, and its words' (line number, columns)."""
+    comments: list[str] = []
+    rows: list[tuple[int, list[str]]] = []
+    first = 0
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            line = line.rstrip("\r\n")
+            first = first or number
+            if not line:
+                if rows:
+                    yield first, comments, rows
+                comments, rows, first = [], [], 0
+            elif line.startswith("#"):
+                comments.append(line[1:].strip())
+            else:
+                columns = _columns(line, f"{path}:{number}")
+                if columns[0].isdigit():
+                    rows.append((number, columns))
+    if rows:
+        yield first, comments, rows
+
+
+def _columns(line: str, where: str) -> list[str]:
+    columns = line.split("\t")
+    if len(columns) != COLUMNS:
+        raise RecordError(where, f"{len(columns)} columns", f"{COLUMNS}, with tabs between them")
+    if not columns[0].replace("-", "", 1).replace(".", "", 1).isdigit():
+        raise RecordError(where, f"word number {columns[0]!r}", "a number such as 3, 3-4 or 3.1")
+    return columns
+
+
+def _record(
+    path: Path, first_line: int, comments: list[str], rows: list[tuple[int, list[str]]], keep_subtypes: bool
+) -> Record:
+    """One sentence as a record; its id is its `sent_id`, else file name and line."""
+    for place, (number, columns) in enumerate(rows, start=1):
+        if int(columns[0]) != place:
+            raise RecordError(f"{path}:{number}", f"word number {columns[0]}", f"{place}")
+        if not columns[6].isdigit():
+            raise RecordError(f"{path}:{number}", f"head {columns[6]!r}", "a word number, or 0 for the root")
+    ids = [comment.partition("=")[2].strip() for comment in comments if comment.startswith("sent_id")]
+    deprels = [columns[7] for _, columns in rows]
+    record: Record = {
+        "id": ids[0] if ids else f"{path.stem}-{first_line}",
+        "tokens": [columns[1] for _, columns in rows],
+        "heads": [int(columns[6]) for _, columns in rows],
+        "deprels": deprels if keep_subtypes else [deprel.partition(":")[0] for deprel in deprels],
+        "triplets": [],
+    }
+    validate_record(record, f"{path}:{first_line}")
+    return record
+
+
+def split_documents(documents: list[list[Record]]) -> dict[str, list[Record]]:
+    """Train, dev and test: 80, 10 and 10 % of the documents, in order, so that no document stands in two."""
+    dev, test = len(documents) * 8 // 10, len(documents) * 9 // 10
+    parts = {"train": documents[:dev], "dev": documents[dev:test], "test": documents[test:]}
+    return {split: [record for document in part for record in document] for split, part in parts.items()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="CoNLL-U to records, split by document.")
+    parser.add_argument("--input", type=Path, required=True, help="a .conllu file")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--keep_subtypes", action="store_true", help="nmod:poss stays nmod:poss")
+    options = parser.parse_args(argv)
+    try:
+        splits = split_documents(read_conllu(options.input, options.keep_subtypes))
+        for split, records in splits.items():
+            write_records(options.output_dir / f"{split}.jsonl", records)
+            words = sum(len(record["tokens"]) for record in records)
+            print(f"{options.output_dir / split}.jsonl: {len(records)} sentences, {words} words")
+    except (RecordError, OSError, UnicodeDecodeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""The canonical record: validation, tree check, files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from d2e2s.data_scripts.records import (
+    FEATURES,
+    RecordError,
+    is_tree,
+    read_records,
+    validate_record,
+    write_records,
+)
+
+
+def record(**changes: object) -> dict:
+    base = {
+        "id": "a-1",
+        "tokens": ["The", "soup", "was", "superb"],
+        "heads": [2, 4, 4, 0],
+        "deprels": ["det", "nsubj", "cop", "root"],
+        "triplets": [{"aspect": [1, 2], "opinion": [3, 4], "sentiment": "POS"}],
+    }
+    return {**base, **changes}
+
+
+@pytest.mark.parametrize(
+    ("heads", "expected"),
+    [
+        ([0], True),
+        ([2, 0, 2], True),
+        ([0, 0, 2], True),
+        ([], True),
+        ([1], False),
+        ([2, 1, 0], False),
+        ([0, 3, 4, 2], False),
+        ([3, 0], False),
+        ([-1, 0], False),
+    ],
+)
+def test_is_tree(heads: list[int], expected: bool) -> None:
+    assert is_tree(heads) is expected
+
+
+@given(st.lists(st.integers(min_value=0, max_value=7), max_size=7))
+def test_is_tree_agrees_with_walking_from_every_word(heads: list[int]) -> None:
+    def reaches_root(word: int) -> bool:
+        for _ in range(len(heads) + 1):
+            if word == 0:
+                return True
+            word = heads[word - 1]
+        return word == 0
+
+    in_range = all(head <= len(heads) for head in heads)
+    assert is_tree(heads) == (in_range and all(reaches_root(word) for word in range(1, len(heads) + 1)))
+
+
+def test_a_good_record_passes_with_and_without_tree() -> None:
+    validate_record(record(), "here")
+    bare = record()
+    del bare["heads"], bare["deprels"]
+    validate_record(bare, "here")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id": 3}, "id is 3"),
+        ({"tokens": []}, "at least one token"),
+        ({"tokens": ["The", " ", "was", "superb"]}, "not empty"),
+        ({"heads": [2, 4, 4]}, "3 heads for 4 tokens"),
+        ({"deprels": ["det"]}, "1 deprels for 4 tokens"),
+        ({"heads": [2, 4, 5, 0]}, "head 5 of word 3 is out of range"),
+        ({"heads": [2, 1, 4, 0]}, "words 1, 2 hang on a cycle"),
+        ({"heads": [2, 4, "4", 0]}, "a list of int"),
+        ({"triplets": None}, "a list, empty where there are none"),
+        ({"triplets": [{"aspect": [1, 2]}]}, "the keys aspect, opinion, sentiment"),
+        ({"triplets": [{"aspect": [1, 1], "opinion": [3, 4], "sentiment": "POS"}]}, "start < end <= 4"),
+        (
+            {"triplets": [{"aspect": [1, 5], "opinion": [3, 4], "sentiment": "POS"}]},
+            "aspect [1, 5] does not fit",
+        ),
+        ({"triplets": [{"aspect": [1, 2], "opinion": 3, "sentiment": "POS"}]}, "two whole numbers"),
+        ({"triplets": [{"aspect": [1, 2], "opinion": [3, 4], "sentiment": "GOOD"}]}, "one of POS, NEG, NEU"),
+    ],
+)
+def test_each_fault_is_named_with_its_place(changes: dict, message: str) -> None:
+    with pytest.raises(RecordError) as caught:
+        validate_record(record(**changes), "file.jsonl:7")
+    assert str(caught.value).startswith("file.jsonl:7: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_files_give_back_what_was_written(tmp_path: Path, suffix: str) -> None:
+    rows = [record(), record(id="a-2", triplets=[], tokens=["café", "\u0085x", "…", "\u00a0y"])]
+    path = tmp_path / f"rows.{suffix}"
+    write_records(path, rows)
+    assert read_records(path) == rows
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(("suffix", "loader"), [("jsonl", "json"), ("parquet", "parquet")])
+def test_datasets_reads_the_files(tmp_path: Path, suffix: str, loader: str) -> None:
+    path = tmp_path / f"rows.{suffix}"
+    write_records(path, [record(), record(id="a-2", triplets=[])])
+    cache = str(tmp_path / "cache")
+    rows = load_dataset(loader, data_files=str(path), features=FEATURES, split="train", cache_dir=cache)
+    assert rows[0] == record()
+    assert rows[1]["triplets"] == []
+
+
+def test_a_bad_row_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    write_records(path, [record()])
+    with pytest.raises(RecordError, match="rows.jsonl:2"):
+        write_records(path, [record(), record(tokens=[])])
+    assert read_records(path) == [record()]
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", json.dumps(record(tokens=[]))])
+def test_reading_names_the_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(record()) + "\n\n" + line + "\n", encoding="utf-8")
+    with pytest.raises(RecordError, match=r"rows\.jsonl:3: "):
+        read_records(path)
