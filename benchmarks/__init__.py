@@ -1,0 +1,1 @@
+"""Measurements, and the literal formulation that they and the tests compare with."""

@@ -1,0 +1,92 @@
+"""Count the parameters of every fusion and graph network, behind one encoder.
+
+    python -m benchmarks.parameters --encoder_name_or_path all-MiniLM-L6-v2 \
+        --out results/parameters.json --page docs/architecture.md
+
+writes the counts as JSON, and as a table between the page's `parameters` marks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import get_args
+
+import torch
+from transformers import AutoConfig
+
+from d2e2s import D2E2SConfig, D2E2SForTripletExtraction
+from d2e2s.encoders import resolve_encoder
+
+# An ablation's usual partners: what each choice adds is read against these.
+BASE = {"semantic_gcn": "basic", "syntactic_gcn": "basic"}
+MARKS = "<!-- parameters:begin -->\n", "<!-- parameters:end -->"
+
+
+def choices(field: str) -> tuple[str, ...]:
+    """Values that a field of the configuration allows."""
+    return get_args(D2E2SConfig.__annotations__[field])
+
+
+def count(encoder: str, **config: str) -> dict[str, int]:
+    """Parameters of the whole model and of all that is not the encoder; nothing is allocated."""
+    with torch.device("meta"):
+        model = D2E2SForTripletExtraction(D2E2SConfig(encoder_config=AutoConfig.from_pretrained(encoder), **config))
+    total = sum(parameter.numel() for parameter in model.parameters())
+    inside = sum(parameter.numel() for parameter in model.d2e2s.encoder.parameters())
+    fusion = getattr(model.d2e2s, "fusion", torch.nn.Identity())
+    return {
+        "total": total,
+        "behind_encoder": total - inside,
+        "fusion": sum(parameter.numel() for parameter in fusion.parameters()),
+    }
+
+
+def count_all(encoder: str) -> dict[str, dict[str, int]]:
+    """Counts of each fusion, then of each graph network with cross-attention."""
+    rows = {f"fusion_type={name}": count(encoder, fusion_type=name, **BASE) for name in choices("fusion_type")}
+    for field in ("semantic_gcn", "syntactic_gcn"):
+        for name in choices(field):
+            config = {**BASE, field: name, "fusion_type": "cross_attention"}
+            rows[f"{field}={name}"] = count(encoder, **config)
+    return rows
+
+
+def table(rows: dict[str, dict[str, int]]) -> str:
+    """Markdown table, in thousands."""
+    lines = ["| model | fusion alone | all behind the encoder | with the encoder |", "|---|---|---|---|"]
+    for name, row in rows.items():
+        cells = (f"{row[key] / 1000:,.0f} k" for key in ("fusion", "behind_encoder", "total"))
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write_between_marks(page: Path, text: str) -> None:
+    """Replace what stands between the page's marks."""
+    begin, end = MARKS
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    old = page.read_text(encoding="utf-8")
+    if not pattern.search(old):
+        raise ValueError(f"{page}: no line {begin.strip()} followed by {end}")
+    page.write_text(pattern.sub(lambda _: begin + text + end, old), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder_name_or_path", default="all-MiniLM-L6-v2")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--page", type=Path)
+    arguments = parser.parse_args()
+    rows = count_all(resolve_encoder(arguments.encoder_name_or_path))
+    result = {"encoder": arguments.encoder_name_or_path, "base": BASE, "parameters": rows}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(table(rows))
+    if arguments.page:
+        write_between_marks(arguments.page, table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What a D2E2S model is: every choice that changes its weights or its answers."""
+
+from typing import Any, ClassVar, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig
+from transformers.configuration_utils import PreTrainedConfig
+
+FORMAT_VERSION = 1
+
+
+@strict
+class D2E2SConfig(PreTrainedConfig):
+    """Configuration of [`D2E2SModel`] and [`D2E2SForTripletExtraction`].
+
+    The encoder's own configuration is nested, so a checkpoint loads without the Hub. Every field is validated
+    when it is set; the error lists the values that are allowed.
+
+    Args:
+        encoder_config: configuration (or its dict) of the pretrained encoder; any `AutoModel` encoder.
+        fusion_type: how the syntactic and the semantic branch meet. `none` is the control: encoder nodes as they
+            are, no BiLSTM, no graphs (then `semantic_gcn`, `syntactic_gcn` and `syntax` have no effect).
+        semantic_gcn: `basic` (GCN over averaged self-attention) or `enhanced` (relative positions, separate heads,
+            gated global context, learned weighting of the layers).
+        syntactic_gcn: `basic` (GCN over the dependency graph), `enhanced` (GATv2 and GraphSAGE, learned mix), `none`.
+        graph_size: width C of the BiLSTM channel, the graphs and the fusion; None = half of the encoder's. What they
+            find is mapped back and added to the encoder's nodes.
+        gcn_layers: layers of each graph network.
+        gcn_heads: attention heads of the semantic graph and of GATv2; must divide `graph_size`.
+        syntax: where the dependency graph comes from: `input` (heads must be given), `predicted` (the built-in
+            parser), `auto` (given heads are used, missing ones predicted).
+        parser_size: width of the parser's arc space; its relation space is a quarter of it.
+        parser_loss_weight: weight of the parser's cross-entropy.
+        predicted_graph_rate: share of training sentences that see the predicted graph although heads are given
+            (`syntax="auto"` only), so that the model is at home with both.
+        deprel_labels: names of the dependency relations; empty = the parser predicts heads only.
+        fusion_heads: heads of the fusion's cross-attention and of the residual self-attention; must divide
+            `graph_size`.
+        max_span_width: longest aspect or opinion, in words.
+        max_candidates: aspects and opinions kept per sentence for pairing (each).
+        max_triplets: most triplets returned per sentence.
+        head_size: width of the span and pair classifiers.
+        dropout: dropout of everything behind the encoder.
+        boundary_refinement: attend to the start and the end of a span when it is pooled.
+        contrastive_loss_weight: weight of the InfoNCE loss between gold aspects and opinions, 0 = off.
+        contrastive_temperature: temperature of that loss.
+        graph_consistency_weight: weight of KL(syntactic graph || semantic graph), 0 = off.
+        sentiment_labels: names of the sentiments, in the order of their ids.
+        decision_threshold: lowest score of a decoded triplet, chosen on dev by the training script.
+        temperature: divides the pair logits before the scores are made; 1 = uncalibrated.
+        format_version: version of the checkpoint format; a newer one than this code knows is refused.
+
+    Raises:
+        ValueError: a size out of range, a head count that does not divide `graph_size`, or a checkpoint of a newer format.
+    """
+
+    model_type = "d2e2s"
+    sub_configs: ClassVar[dict[str, Any]] = {"encoder_config": AutoConfig}
+    # Their sizes vary in more than one dimension: a Trainer cannot gather them across batches.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "span_logits",
+        "pair_logits",
+        "aspects",
+        "opinions",
+        "arc_logits",
+        "relation_logits",
+        "semantic_graph",
+        "syntactic_graph",
+        "losses",
+    ]
+
+    encoder_config: PreTrainedConfig | dict[str, Any] | None = None
+    fusion_type: Literal["tin", "cross_attention", "light_cross_attention", "gated", "none"] = "cross_attention"
+    semantic_gcn: Literal["basic", "enhanced"] = "enhanced"
+    syntactic_gcn: Literal["basic", "enhanced", "none"] = "basic"
+    graph_size: int | None = None
+    gcn_layers: int = 2
+    gcn_heads: int = 4
+    syntax: Literal["input", "predicted", "auto"] = "auto"
+    parser_size: int = 256
+    parser_loss_weight: float = 0.5
+    predicted_graph_rate: float = 0.5
+    deprel_labels: list[str] | None = None
+    fusion_heads: int = 8
+    max_span_width: int = 8
+    max_candidates: int = 16
+    max_triplets: int = 32
+    head_size: int = 256
+    dropout: float = 0.2
+    boundary_refinement: bool = False
+    contrastive_loss_weight: float = 0.0
+    contrastive_temperature: float = 0.07
+    graph_consistency_weight: float = 0.0
+    sentiment_labels: list[str] | None = None
+    decision_threshold: float = 0.5
+    temperature: float = 1.0
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.encoder_config is None:
+            self.encoder_config = AutoConfig.for_model("bert")
+        if isinstance(self.encoder_config, dict):
+            fields = dict(self.encoder_config)
+            self.encoder_config = AutoConfig.for_model(fields.pop("model_type", "bert"), **fields)
+        self.deprel_labels = list(self.deprel_labels or [])
+        self.sentiment_labels = list(self.sentiment_labels or ["POS", "NEG", "NEU"])
+        self.graph_size = self.graph_size or self.hidden_size // 2
+        super().__post_init__(**kwargs)
+
+    def validate_sizes(self) -> None:
+        """Checked by `@strict` after construction: what no single field can tell."""
+        if self.format_version > FORMAT_VERSION:
+            raise ValueError(
+                f"checkpoint format {self.format_version} is newer than {FORMAT_VERSION}, the newest this code reads: "
+                "upgrade d2e2s"
+            )
+        counts = ("gcn_layers", "gcn_heads", "fusion_heads", "max_span_width", "max_candidates", "max_triplets")
+        for name in (*counts, "graph_size", "parser_size", "head_size", "contrastive_temperature", "temperature"):
+            if (getattr(self, name) or 0) <= 0:
+                raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}")
+        for name in ("dropout", "predicted_graph_rate", "decision_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        for name in ("fusion_heads", "gcn_heads"):
+            if self.graph_size % getattr(self, name):
+                raise ValueError(f"{name}={getattr(self, name)} does not divide graph_size={self.graph_size}")
+        if self.graph_size % 2:
+            raise ValueError(f"graph_size must be even (the BiLSTM has two directions), got {self.graph_size}")
+
+    @property
+    def hidden_size(self) -> int:
+        """Width D of the node features: the encoder's."""
+        return self.encoder_config.hidden_size
+
+    @property
+    def uses_graphs(self) -> bool:
+        return self.fusion_type != "none"
+
+    @property
+    def uses_parser(self) -> bool:
+        return self.uses_graphs and self.syntactic_gcn != "none" and self.syntax != "input"
+
+
+D2E2SConfig.register_for_auto_class()

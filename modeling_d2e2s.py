@@ -1,0 +1,389 @@
+"""D2E2S: a dual-channel graph model for aspect sentiment triplet extraction over any pretrained encoder.
+
+Reference: Zhao et al., "Dual Encoder: Exploiting the Potential of Syntactic and Semantic for Aspect Sentiment Triplet
+Extraction", LREC-COLING 2024; cross-attention fusion after DESS.
+
+Notation of all shapes: B sentences, T word pieces, W words, N = W + 1 nodes (node 0 is [CLS], the root of the
+dependency tree), D the encoder's width, S the largest span width, K candidates of each kind.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from .configuration_d2e2s import D2E2SConfig
+from .fusion_d2e2s import FUSIONS, MaskedBiLSTM, MultiHeadAttention
+from .graph_d2e2s import (
+    SEMANTIC_GCNS,
+    SYNTACTIC_GCNS,
+    BiaffineParser,
+    GATv2,
+    dependency_graph,
+    graph_consistency_loss,
+    head_arcs,
+    parser_loss,
+)
+from .pipeline_d2e2s import custom_pipelines
+from .spans_d2e2s import (
+    ASPECT,
+    OPINION,
+    PairScorer,
+    SpanScorer,
+    candidates,
+    contrastive_loss,
+    decode,
+    given_spans,
+    pair_labels,
+    span_labels,
+    span_mask,
+)
+from .tree_d2e2s import decode_heads
+
+NONE_PRIOR = 4.0  # logit of "no span" and "no pair" before training, the others 0
+
+
+@dataclass
+class D2E2SModelOutput(ModelOutput):
+    """Output of [`D2E2SModel`].
+
+    Args:
+        last_hidden_state: fused node features `(B, N, D)`.
+        node_mask: real nodes `(B, N)`.
+        encoder_nodes: node features before the graphs `(B, N, D)`.
+        semantic_graph: attention weights between nodes `(B, N, N)`, rows sum to 1.
+        syntactic_graph: undirected dependency graph with self loops `(B, N, N)`.
+        arc_logits: the parser's head scores `(B, W, N)`, where the model has a parser and it was needed.
+    """
+
+    last_hidden_state: Tensor | None = None
+    node_mask: Tensor | None = None
+    encoder_nodes: Tensor | None = None
+    semantic_graph: Tensor | None = None
+    syntactic_graph: Tensor | None = None
+    arc_logits: Tensor | None = None
+
+
+@dataclass
+class D2E2SOutput(ModelOutput):
+    """Output of [`D2E2SForTripletExtraction`].
+
+    Args:
+        loss: weighted sum of `losses`, when `labels` are given.
+        triplets: `(B, T, 5)` int64 aspect start, aspect end, opinion start, opinion end (words, half open), sentiment
+            id; falling score; -100 below `config.decision_threshold`.
+        scores: `(B, T)`, probability of each triplet's sentiment; -100 where the triplet is.
+        span_logits: `(B, W, S, 3)` none, aspect, opinion.
+        pair_logits: `(B, K, K, 1 + sentiments)`.
+        aspects, opinions: candidate spans `(B, K, 2)`.
+        arc_logits, relation_logits: `(B, W, N)` and `(B, W, R)`, where the model has a parser.
+        heads: `(B, W)` heads of the most probable tree, -1 = padding, with `return_relations`.
+        semantic_graph, syntactic_graph: `(B, N, N)`.
+        losses: each loss by its name, unweighted.
+    """
+
+    loss: Tensor | None = None
+    triplets: Tensor | None = None
+    scores: Tensor | None = None
+    span_logits: Tensor | None = None
+    pair_logits: Tensor | None = None
+    aspects: Tensor | None = None
+    opinions: Tensor | None = None
+    arc_logits: Tensor | None = None
+    relation_logits: Tensor | None = None
+    heads: Tensor | None = None
+    semantic_graph: Tensor | None = None
+    syntactic_graph: Tensor | None = None
+    losses: dict[str, Tensor] | None = None
+
+
+class D2E2SPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialisation shared by both models."""
+
+    config_class = D2E2SConfig
+    config: D2E2SConfig
+    base_model_prefix = "d2e2s"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Xavier for all linear maps (the default 0.02 starves heads that train at few steps), else the default."""
+        if isinstance(module, nn.Linear):
+            init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, GATv2):
+            init.xavier_uniform_(module.attention)
+        else:
+            super()._init_weights(module)
+        if isinstance(module, (SpanScorer, PairScorer)):
+            # Nearly all spans and pairs are none: start there, not at an even guess (Lin et al. 2017, section 4.1).
+            prior = torch.zeros_like(module.output.bias)
+            prior[0] = NONE_PRIOR
+            init.copy_(module.output.bias, prior)
+        for name in ("share", "layer_weights", "no_context"):
+            if isinstance(getattr(module, name, None), nn.Parameter):
+                init.zeros_(getattr(module, name))
+
+
+class D2E2SModel(D2E2SPreTrainedModel):
+    """Encoder, words as graph nodes, BiLSTM channel, syntactic and semantic GCN, fusion, residual self-attention."""
+
+    def __init__(self, config: D2E2SConfig) -> None:
+        super().__init__(config)
+        self.encoder = without_pooler(AutoModel.from_config(config.encoder_config))
+        if config.uses_graphs:
+            self._build_channels(config)
+        if config.uses_parser:
+            relations = len(config.deprel_labels)
+            self.parser = BiaffineParser(config.hidden_size, config.parser_size, relations, config.dropout)
+        self.post_init()
+
+    def _build_channels(self, config: D2E2SConfig) -> None:
+        size, dropout = config.graph_size, config.dropout
+        self.dropout = nn.Dropout(dropout)
+        self.channel = nn.Linear(config.hidden_size, size)
+        self.lstm = MaskedBiLSTM(size, size // 2)
+        self.lstm_norm = nn.LayerNorm(size)
+        gcn = (size, config.gcn_layers, config.gcn_heads, dropout)
+        self.semantic_gcn = SEMANTIC_GCNS[config.semantic_gcn](*gcn)
+        if config.syntactic_gcn != "none":
+            self.syntactic_gcn = SYNTACTIC_GCNS[config.syntactic_gcn](*gcn)
+        self.fusion = FUSIONS[config.fusion_type](size, config.fusion_heads, dropout)
+        self.self_attention = MultiHeadAttention(size, config.fusion_heads, dropout)
+        self.output = nn.Linear(size, config.hidden_size)
+        self.output_norm = nn.LayerNorm(config.hidden_size)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        word_index: Tensor,
+        word_mask: Tensor,
+        heads: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        **kwargs: Any,
+    ) -> D2E2SModelOutput:
+        """Fused node features.
+
+        Args:
+            input_ids, attention_mask, token_type_ids: `(B, T)`, for the encoder.
+            word_index: `(B, T)` node of each word piece: 0 for [CLS], i + 1 for word i, -1 for none.
+            word_mask: `(B, W)` real words.
+            heads: `(B, W)` 1-based heads, 0 = root, -1 = unknown. A sentence of -1 has no parse.
+
+        Raises:
+            ValueError: no heads although `config.syntax` is `input`.
+        """
+        if token_type_ids is not None:
+            kwargs["token_type_ids"] = token_type_ids
+        pieces = self.encoder(input_ids, attention_mask=attention_mask, **kwargs).last_hidden_state
+        nodes = pool_words(pieces, word_index, word_mask.shape[1] + 1)
+        mask = F.pad(word_mask, (1, 0), value=True)
+        output = D2E2SModelOutput(last_hidden_state=nodes, node_mask=mask, encoder_nodes=nodes)
+        return self._fuse(output, heads) if self.config.uses_graphs else output
+
+    def _fuse(self, output: D2E2SModelOutput, heads: Tensor | None) -> D2E2SModelOutput:
+        nodes, mask = output.encoder_nodes, output.node_mask
+        channel = self.channel(nodes)
+        channel = self.lstm_norm(channel + self.dropout(self.lstm(channel, mask)))
+        semantic, output.semantic_graph = self.semantic_gcn(channel, mask)
+        syntactic = channel
+        if self.config.syntactic_gcn != "none":
+            output.syntactic_graph = self._syntactic_graph(output, heads)
+            syntactic = self.syntactic_gcn(channel, output.syntactic_graph)
+        fused = self.fusion(channel, semantic, syntactic, mask)
+        fused = fused + self.self_attention(fused, fused, mask)
+        output.last_hidden_state = self.output_norm(nodes + self.dropout(self.output(fused)))
+        return output
+
+    def _syntactic_graph(self, output: D2E2SModelOutput, heads: Tensor | None) -> Tensor:
+        """The dependency graph `(B, N, N)`: of the given heads, of the parser's distribution, or of either."""
+        nodes, mask = output.encoder_nodes, output.node_mask
+        if not self.config.uses_parser:
+            if heads is None:
+                raise ValueError('heads are missing: config.syntax="input" needs the heads of every sentence')
+            return dependency_graph(head_arcs(heads), mask)
+        output.arc_logits = self.parser(nodes, mask)
+        predicted = output.arc_logits.softmax(-1)
+        if heads is None or self.config.syntax == "predicted":
+            return dependency_graph(predicted, mask)
+        given = (heads >= 0).any(1)
+        if self.training:
+            given = given & (torch.rand(given.shape, device=given.device) >= self.config.predicted_graph_rate)
+        return dependency_graph(torch.where(given[:, None, None], head_arcs(heads), predicted), mask)
+
+
+def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
+    """Drop BERT's pooler: nothing here reads it, so its weights would never see a gradient."""
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
+    return encoder
+
+
+def pool_words(pieces: Tensor, word_index: Tensor, nodes: int) -> Tensor:
+    """Mean of each node's word pieces: `(B, T, D)`, `(B, T)` to `(B, N, D)`; zeros for padding."""
+    owner = word_index[:, None] == torch.arange(nodes, device=pieces.device)[:, None]
+    weights = owner / owner.sum(-1, keepdim=True).clamp(min=1)
+    return weights.to(pieces.dtype) @ pieces
+
+
+class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
+    """Aspect sentiment triplets from fused node features: spans, candidates, pairs, decoding."""
+
+    def __init__(self, config: D2E2SConfig) -> None:
+        super().__init__(config)
+        config.custom_pipelines = custom_pipelines()  # the pipeline travels with the model
+        self.d2e2s = D2E2SModel(config)
+        size, dropout = config.hidden_size, config.dropout
+        self.dropout = nn.Dropout(dropout)
+        self.span_scorer = SpanScorer(
+            size, config.head_size, config.max_span_width, dropout, config.boundary_refinement
+        )
+        self.pair_scorer = PairScorer(size, config.head_size, len(config.sentiment_labels), dropout)
+        self.post_init()
+
+    @classmethod
+    def from_encoder(cls, name_or_path: str, **config: Any) -> "D2E2SForTripletExtraction":
+        """A new model on a pretrained encoder, in float32; `config` are fields of [`D2E2SConfig`].
+
+        Raises:
+            OSError: there is no such encoder.
+            ValueError: a field of `config` is wrong.
+        """
+        encoder = AutoModel.from_pretrained(name_or_path, dtype=torch.float32)
+        model = cls(D2E2SConfig(encoder_config=encoder.config, **config))
+        model.d2e2s.encoder = without_pooler(encoder)
+        return model
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        word_index: Tensor,
+        word_mask: Tensor,
+        heads: Tensor | None = None,
+        deprels: Tensor | None = None,
+        labels: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        return_relations: bool = False,
+        aspects: Tensor | None = None,
+        threshold: float | None = None,
+    ) -> D2E2SOutput:
+        """Triplets, and the loss when `labels` are given.
+
+        Args:
+            input_ids, attention_mask, token_type_ids, word_index, word_mask, heads: see [`D2E2SModel.forward`].
+            deprels: `(B, W)` relation ids, -1 = unknown; only the parser's loss reads them.
+            labels: `(B, M, 5)` gold triplets: aspect start, aspect end, opinion start, opinion end (words, half open),
+                sentiment id; padded with -100. A span wider than `config.max_span_width` cannot be learned.
+            return_relations: also decode the predicted tree (`heads`) and label its arcs (`relation_logits`).
+            aspects: `(B, A, 2)` spans [start, end) of at most `config.max_span_width` words, padded with -1: only
+                triplets of these aspects, whatever the span classifier thinks of them.
+            threshold: lowest score of a decoded triplet, in place of `config.decision_threshold`.
+        """
+        base = self.d2e2s(input_ids, attention_mask, word_index, word_mask, heads, token_type_ids)
+        nodes = self.dropout(base.last_hidden_state)
+        features, span_logits = self.span_scorer(nodes)
+        mask = span_mask(word_mask, self.config.max_span_width)
+        gold = span_labels(labels, mask) if labels is not None else None
+        found = given_spans(aspects) if aspects is not None else self._candidates(span_logits, mask, gold, ASPECT)
+        opinions = self._candidates(span_logits, mask, gold, OPINION)
+        pair_logits = self.pair_scorer(nodes, features, found[0], opinions[0])
+        config = self.config
+        lowest_score = config.decision_threshold if threshold is None else threshold
+        triplets, scores = decode(pair_logits, found, opinions, config.max_triplets, lowest_score, config.temperature)
+        output = D2E2SOutput(
+            triplets=triplets,
+            scores=scores,
+            span_logits=span_logits,
+            pair_logits=pair_logits,
+            aspects=found[0],
+            opinions=opinions[0],
+            arc_logits=base.arc_logits,
+            semantic_graph=base.semantic_graph,
+            syntactic_graph=base.syntactic_graph,
+        )
+        if return_relations and base.arc_logits is not None:
+            output.heads = decode_heads(base.arc_logits, word_mask)
+            if self._labels_relations(base):
+                output.relation_logits = self._relation_logits(base, output.heads)
+        if labels is not None:
+            output.losses = self._triplet_losses(output, labels, mask, gold, found[1], opinions[1])
+            output.losses |= self._auxiliary_losses(base, features, labels, heads, deprels)
+            output.loss = sum(self._loss_weight(name) * loss for name, loss in output.losses.items())
+        return output
+
+    def _candidates(self, span_logits: Tensor, mask: Tensor, gold: Tensor | None, kind: int) -> tuple[Tensor, Tensor]:
+        """The best spans of a kind. In training the gold ones are among them, so that pairs learn from both."""
+        forced = (gold == kind) if gold is not None and self.training else None
+        scores = span_logits.detach().log_softmax(-1)[..., kind]
+        return candidates(scores, mask, self.config.max_candidates, forced)
+
+    def _labels_relations(self, base: D2E2SModelOutput) -> bool:
+        return base.arc_logits is not None and bool(self.config.deprel_labels)
+
+    def _relation_logits(self, base: D2E2SModelOutput, heads: Tensor) -> Tensor:
+        return self.d2e2s.parser.relation(base.encoder_nodes, heads)
+
+    def _triplet_losses(
+        self,
+        output: D2E2SOutput,
+        labels: Tensor,
+        mask: Tensor,
+        gold: Tensor,
+        aspect_exists: Tensor,
+        opinion_exists: Tensor,
+    ) -> dict[str, Tensor]:
+        """Cross-entropy of spans and of pairs, summed and divided by the number of words.
+
+        Sums keep a rare positive's weight whatever the number of easy negatives.
+        """
+        words = mask[..., 0].sum()
+        pairs = pair_labels(labels, output.aspects, output.opinions)
+        exists = aspect_exists[:, :, None] & opinion_exists[:, None]
+        return {
+            "span": masked_cross_entropy(output.span_logits, gold, mask) / words,
+            "pair": masked_cross_entropy(output.pair_logits, pairs, exists) / words,
+        }
+
+    def _auxiliary_losses(
+        self, base: D2E2SModelOutput, features: Tensor, labels: Tensor, heads: Tensor | None, deprels: Tensor | None
+    ) -> dict[str, Tensor]:
+        """The losses that are switched on and have what they need."""
+        config, losses = self.config, {}
+        if base.arc_logits is not None and heads is not None and config.parser_loss_weight:
+            labelled = deprels is not None and self._labels_relations(base)
+            relations = self._relation_logits(base, heads) if labelled else None
+            losses["parser"] = parser_loss(base.arc_logits, heads, relations, deprels)
+        if config.contrastive_loss_weight:
+            losses["contrastive"] = contrastive_loss(features, labels, config.contrastive_temperature)
+        if config.graph_consistency_weight and base.syntactic_graph is not None:
+            losses["graph_consistency"] = graph_consistency_loss(
+                base.syntactic_graph, base.semantic_graph, base.node_mask
+            )
+        return losses
+
+    def _loss_weight(self, name: str) -> float:
+        weights = {
+            "parser": self.config.parser_loss_weight,
+            "contrastive": self.config.contrastive_loss_weight,
+            "graph_consistency": self.config.graph_consistency_weight,
+        }
+        return weights.get(name, 1.0)
+
+
+def masked_cross_entropy(logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Sum of the cross-entropy where the mask is true: `(..., C)`, `(...)`, `(...)` to a scalar."""
+    target = target.masked_fill(~mask, -100)
+    return F.cross_entropy(logits.flatten(0, -2), target.flatten(), ignore_index=-100, reduction="sum")
+
+
+D2E2SForTripletExtraction.register_for_auto_class("AutoModel")

@@ -1,0 +1,530 @@
+"""From words, parses and raw text to the model's inputs, and from its triplets back to words.
+
+Everything that depends on the tokenizer is here: word pieces, the map from pieces to nodes, labels, padding, windows,
+and the reading of decoded triplets. How raw text becomes words and sentences stands in `words_d2e2s.py`.
+
+A *node* is the root (0, the leading special token such as [CLS]) or a word (word i is node i + 1).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tokenizers import pre_tokenizers
+from tokenizers.pre_tokenizers import PreTokenizer
+from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+
+from .words_d2e2s import Word, WordSplitter, pack_words, split_sentences, without_surrogates
+
+SENTIMENT_LABELS = ("POS", "NEG", "NEU")
+LABEL_PADDING = -100
+DEFAULT_WINDOW = 512
+
+
+# --- the model's inputs -----------------------------------------------------------------------------------
+
+
+class D2E2SInputs(BatchFeature):
+    """The model's inputs as a dictionary of tensors; `words` are the sentences' words, or None if not known.
+
+    `words` is an attribute and no key, so `model(**inputs)`, `inputs.to(device)`, pickling between data
+    workers and memory pinning all work. Keys (B sentences, T pieces, W words, M triplets):
+
+    - `input_ids`, `attention_mask`, and `token_type_ids` if the tokenizer makes them: (B, T) int64
+    - `word_index` (B, T) int64: node of each piece, -1 for other special tokens and padding
+    - `word_mask` (B, W) bool
+    - `heads`, `deprels` (B, W) int64: 1-based head with 0 for the root, index of the relation; -1 unknown.
+      Absent if no sentence of the batch has any
+    - `labels` (B, M, 5) int64: aspect start, end, opinion start, end, sentiment; padded with -100
+    """
+
+    def __init__(
+        self,
+        data: dict[str, Any] | None = None,
+        *args: Any,
+        words: list[list[str]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data, *args, **kwargs)
+        self.words = words
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"data": self.data, "words": self.words}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, skip_tensor_conversion=None)
+
+
+class D2E2SProcessor(ProcessorMixin):
+    """Prepares words for the model with any fast tokenizer, and reads the model's triplets.
+
+    Args:
+        tokenizer: fast tokenizer that puts a special token first. One that needs a space before each word
+            (byte-level BPE, as RoBERTa's) is copied and set so.
+        deprel_labels: dependency relations the model knows, `config.deprel_labels`.
+        sentiment_labels: sentiments in the model's order, `config.sentiment_labels`.
+        word_splitter: how raw text becomes words, see `WordSplitter`.
+        max_length: most word pieces of a sentence, special tokens included. By default the tokenizer's
+            `model_max_length`, or 512 if it names none (DeBERTa-v3).
+
+    Raises:
+        ValueError: slow tokenizer, no leading special token, or unknown word splitter.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        deprel_labels: Sequence[str] | None = None,
+        sentiment_labels: Sequence[str] = SENTIMENT_LABELS,
+        word_splitter: str | dict[str, Any] | PreTokenizer = "penn",
+        max_length: int | None = None,
+    ) -> None:
+        super().__init__(_for_words(tokenizer))
+        self.deprel_labels = list(deprel_labels or ())
+        self.sentiment_labels = list(sentiment_labels)
+        self.max_length = max_length
+        self.split_words = WordSplitter(word_splitter)
+        self.word_splitter = self.split_words.config
+        self._special_tokens = self.tokenizer.num_special_tokens_to_add()
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return [*self.tokenizer.model_input_names, "word_index", "word_mask", "heads", "deprels"]
+
+    @property
+    def window(self) -> int:
+        """Most word pieces of a sentence, special tokens included."""
+        limit = min(self.max_length or self.tokenizer.model_max_length, self.tokenizer.model_max_length)
+        # Tokenizers that know no limit carry a huge number.
+        return int(limit) if limit < 1_000_000 else DEFAULT_WINDOW
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: value for name, value in super().to_dict().items() if name != "split_words"}
+
+    def __call__(
+        self,
+        words: Sequence[Sequence[str]],
+        heads: Sequence[Sequence[int] | None] | None = None,
+        deprels: Sequence[Sequence[str] | None] | None = None,
+        triplets: Sequence[Sequence[Mapping[str, Any]] | None] | None = None,
+        return_tensors: str = "pt",
+        max_length: int | None = None,
+    ) -> D2E2SInputs:
+        """Make the model's inputs for a batch of sentences (see `D2E2SInputs` for keys and shapes).
+
+        Args:
+            words: the words of each sentence.
+            heads: for each sentence the 1-based head of each word, 0 for the root, -1 if not known; or None.
+            deprels: for each sentence the relation of each word to its head; or None. Relations that
+                `deprel_labels` does not list count as not known.
+            triplets: for each sentence `{"aspect": [start, end], "opinion": [start, end], "sentiment": str}`
+                in word indices, half open.
+            return_tensors: only "pt".
+            max_length: replaces the processor's `window` for this call.
+
+        Raises:
+            ValueError: for anything malformed, with the index of the sentence.
+        """
+        if return_tensors != "pt":
+            raise ValueError(f'return_tensors={return_tensors!r}: only "pt" is supported')
+        return self.pad(self.encode(words, heads, deprels, triplets, max_length), words=words)
+
+    def encode(
+        self,
+        words: Sequence[Sequence[str]],
+        heads: Sequence[Sequence[int] | None] | None = None,
+        deprels: Sequence[Sequence[str] | None] | None = None,
+        triplets: Sequence[Sequence[Mapping[str, Any]] | None] | None = None,
+        max_length: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Unpadded features of each sentence as lists, for `pad`. Arguments and errors as for `__call__`.
+
+        `heads` and `deprels` are always there, -1 where not known, so that every feature has the same
+        columns; `labels` is None for a sentence without `triplets`.
+        """
+        features = self._encode_words(words)
+        window = max_length or self.window
+        heads = _for_each(heads, words, "heads")
+        deprels = _for_each(deprels, words, "deprels")
+        triplets = _for_each(triplets, words, "triplets")
+        for i, (feature, sentence) in enumerate(zip(features, words, strict=True)):
+            _check_length(len(feature["input_ids"]), window, sentence, i)
+            feature["heads"] = _checked_heads(heads[i], sentence, i)
+            feature["deprels"] = self._deprel_ids(deprels[i], sentence, i)
+            feature["labels"] = self._labels(triplets[i], sentence, i)
+        return features
+
+    def encode_record(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Features of one record (`tokens`, and `heads`, `deprels`, `triplets` if it has them), as lists."""
+        return self.encode_records([record])[0]
+
+    def encode_records(self, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Features of several records, with one call of the tokenizer."""
+        fields = ("heads", "deprels", "triplets")
+        heads, deprels, triplets = ([record.get(field) for record in records] for field in fields)
+        return self.encode([record["tokens"] for record in records], heads, deprels, triplets)
+
+    def tokenize_records(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """`encode` for `dataset.map(processor.tokenize_records, batched=True)`: columns in, columns out."""
+        features = self.encode(batch["tokens"], batch.get("heads"), batch.get("deprels"), batch.get("triplets"))
+        return {name: [feature[name] for feature in features] for name in features[0]}
+
+    def pad(
+        self,
+        features: Sequence[Mapping[str, Any]],
+        words: Sequence[Sequence[str]] | None = None,
+        pad_to_multiple_of: int | None = None,
+    ) -> D2E2SInputs:
+        """Pad what `encode` gave to one batch of tensors; T is rounded up to `pad_to_multiple_of`.
+
+        Raises:
+            ValueError: no features, or labels for some sentences only (a sentence whose triplets are not
+                known must not be learned as one that has none).
+        """
+        if not features:
+            raise ValueError("no sentences: give at least one")
+        columns: dict[str, list[Any]] = {name: [row.get(name) for row in features] for name in features[0]}
+        multiple = pad_to_multiple_of or 1
+        pieces = -(-max(map(len, columns["input_ids"])) // multiple) * multiple
+        lengths = [max(row) for row in columns["word_index"]]
+        data = {
+            "input_ids": _padded(columns["input_ids"], self.tokenizer.pad_token_id or 0, pieces),
+            "attention_mask": _mask([len(row) for row in columns["input_ids"]], pieces).long(),
+            "word_index": _padded(columns["word_index"], -1, pieces),
+            "word_mask": _mask(lengths, max(lengths)),
+        }
+        if "token_type_ids" in columns:
+            padding = self.tokenizer.pad_token_type_id
+            data["token_type_ids"] = _padded(columns["token_type_ids"], padding, pieces)
+        for name in ("heads", "deprels"):
+            rows = [row or [] for row in columns.get(name, ())]
+            if any(max(row, default=-1) >= 0 for row in rows):
+                data[name] = _padded(rows, -1, max(lengths))
+        if any(rows is not None for rows in columns.get("labels", ())):
+            data["labels"] = _padded_labels(columns["labels"])
+        return D2E2SInputs(data, words=None if words is None else [list(sentence) for sentence in words])
+
+    def windows(self, words: Sequence[str], max_length: int | None = None) -> list[tuple[int, int]]:
+        """Cut a sentence that is too long for the encoder into ranges of words [start, end) that fit.
+
+        The ranges follow one another without gap or overlap, so nothing is lost and nothing is found twice.
+        They end after clause punctuation where some stands in the second half of the range.
+
+        Raises:
+            ValueError: empty word, or a single word with more pieces than the window.
+        """
+        room = (max_length or self.window) - self._special_tokens
+        sizes = self._piece_counts(words)
+        for word, size in zip(words, sizes, strict=True):
+            if size > room:
+                raise ValueError(f"word {word[:20]!r}: {size} word pieces, more than the {room} that fit")
+        return pack_words(words, sizes, room)
+
+    def split_text(self, text: str, max_length: int | None = None) -> list[list[Word]]:
+        """Sentences of a raw text, each within the encoder's window; their concatenation covers the text.
+
+        Words with more pieces than a window are cut too; text without any word gives an empty list.
+        """
+        sentences = split_sentences(text, self.split_words(text))
+        return [part for sentence in sentences for part in self.fit_words(sentence, max_length)]
+
+    def fit_words(self, words: list[Word], max_length: int | None = None) -> list[list[Word]]:
+        """Cut one sentence into parts that fit the encoder's window; mostly it is its only part."""
+        return self._fit(words, (max_length or self.window) - self._special_tokens) if words else []
+
+    def _fit(self, sentence: list[Word], room: int) -> list[list[Word]]:
+        """Cut one sentence into parts of at most `room` pieces."""
+        texts = [word.text for word in sentence]
+        # No ASCII character makes more than one piece, and a tokenizer may add one before each word.
+        if sum(map(len, texts)) + len(texts) <= room and all(map(str.isascii, texts)):
+            return [sentence]
+        sizes = self._piece_counts(texts)
+        if max(sizes) > room:
+            return self._fit(_halve_long(sentence, sizes, room), room)
+        return [sentence[a:b] for a, b in pack_words(texts, sizes, room)]
+
+    def post_process_triplets(
+        self,
+        outputs: Any,
+        inputs: D2E2SInputs | Sequence[Sequence[str]],
+        threshold: float | None = None,
+    ) -> list[list[dict[str, Any]]]:
+        """Read the decoded triplets of the model.
+
+        Args:
+            outputs: the model's output: `triplets` (B, K, 5) int64, -100 in rows that hold none, and
+                `scores` (B, K) in [0, 1].
+            inputs: what the processor or collator made, or the words of each sentence.
+            threshold: keep only triplets with at least this score. The model has already left out those
+                below `config.decision_threshold`.
+
+        Returns:
+            for each sentence a list of `{"aspect": {"start", "end", "text"}, "opinion": {...}, "sentiment",
+            "score"}`, word indices half open, sorted by position, each triplet once with its best score.
+
+        Raises:
+            ValueError: `inputs` without words, or for another number of sentences.
+        """
+        words = getattr(inputs, "words", None) if isinstance(inputs, Mapping) else inputs
+        if words is None:
+            raise ValueError("inputs carry no words: give the list of words of each sentence instead")
+        rows, scores = outputs["triplets"].tolist(), outputs["scores"].float().tolist()
+        if len(rows) != len(words):
+            raise ValueError(f"outputs of {len(rows)} sentences, inputs of {len(words)}: not the same batch")
+        return [
+            [self._triplet(*found, sentence) for found in _best(rows[i], scores[i], threshold)]
+            for i, sentence in enumerate(words)
+        ]
+
+    def _triplet(self, row: tuple[int, ...], score: float, words: Sequence[str]) -> dict[str, Any]:
+        aspect_start, aspect_end, opinion_start, opinion_end, sentiment = row
+        return {
+            "aspect": _span(words, aspect_start, aspect_end),
+            "opinion": _span(words, opinion_start, opinion_end),
+            "sentiment": self.sentiment_labels[sentiment],
+            "score": score,
+        }
+
+    def _encode_words(self, words: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+        """Pieces and nodes of each sentence; a word without any piece becomes the unknown token."""
+        encoded = self.tokenizer(
+            _checked_words(words),
+            is_split_into_words=True,
+            padding=False,
+            truncation=False,
+            # "[SEP]" in a review is text (Unigram vocabularies hold it as a piece too: one of the word).
+            split_special_tokens=True,
+            verbose=False,
+        )
+        features = []
+        for i, sentence in enumerate(words):
+            pieces, nodes = encoded["input_ids"][i], _nodes(encoded.word_ids(i))
+            if len(set(nodes) - {-1}) <= len(sentence):
+                self._restore_lost(pieces, nodes, len(sentence))
+            feature = {"input_ids": pieces, "word_index": nodes}
+            if "token_type_ids" in encoded:
+                # All of one segment.
+                feature["token_type_ids"] = [encoded["token_type_ids"][i][0]] * len(pieces)
+            features.append(feature)
+        return features
+
+    def _restore_lost(self, pieces: list[int], nodes: list[int], words: int) -> None:
+        """Insert the unknown token for each word that has no piece, after the piece before it."""
+        for node in sorted(set(range(1, words + 1)) - set(nodes)):
+            place = len(nodes) - nodes[::-1].index(node - 1)
+            pieces.insert(place, self.tokenizer.unk_token_id)
+            nodes.insert(place, node)
+
+    def _piece_counts(self, words: Sequence[str]) -> list[int]:
+        """Number of pieces of each word, special tokens apart."""
+        nodes = self._encode_words([words])[0]["word_index"]
+        return torch.bincount(torch.tensor(nodes) + 1, minlength=len(words) + 2)[2:].tolist()
+
+    def _deprel_ids(self, deprels: Sequence[str] | None, words: Sequence[str], index: int) -> list[int]:
+        if deprels is None:
+            return [-1] * len(words)
+        if len(deprels) != len(words):
+            raise ValueError(f"sentence {index}: {len(deprels)} deprels, {len(words)} words: give one a word")
+        known = {label: i for i, label in enumerate(self.deprel_labels)}
+        return [known.get(deprel, -1) for deprel in deprels]
+
+    def _labels(
+        self, triplets: Sequence[Mapping[str, Any]] | None, words: Sequence[str], index: int
+    ) -> list[list[int]] | None:
+        if triplets is None:
+            return None
+        return [self._label(triplet, len(words), index) for triplet in triplets]
+
+    def _label(self, triplet: Mapping[str, Any], length: int, index: int) -> list[int]:
+        for role in ("aspect", "opinion"):
+            start, end = triplet[role]
+            if not 0 <= start < end <= length:
+                raise ValueError(
+                    f"sentence {index}: {role} [{start}, {end}) is no span of its {length} words: "
+                    f"expected 0 <= start < end <= {length}"
+                )
+        if triplet["sentiment"] not in self.sentiment_labels:
+            raise ValueError(
+                f"sentence {index}: unknown sentiment {triplet['sentiment']!r}: expected one of {self.sentiment_labels}"
+            )
+        return [*triplet["aspect"], *triplet["opinion"], self.sentiment_labels.index(triplet["sentiment"])]
+
+
+@dataclass
+class DataCollatorForTripletExtraction:
+    """Makes the model's inputs from records, or from features of `encode_record` or `tokenize_records`.
+
+    Records and features may be mixed, and fields that are None count as absent. See `D2E2SInputs` for the
+    keys; `words` is set if every record or feature still has its `tokens`.
+
+    Args:
+        processor: the processor of the model.
+        pad_to_multiple_of: T is rounded up to a multiple of this.
+        return_labels: False leaves out `labels`, for prediction.
+
+    Raises:
+        ValueError: for malformed records, and if only some have triplets.
+    """
+
+    processor: D2E2SProcessor
+    pad_to_multiple_of: int | None = None
+    return_labels: bool = True
+
+    def __call__(self, features: Sequence[Mapping[str, Any]]) -> D2E2SInputs:
+        raw = [feature for feature in features if "input_ids" not in feature]
+        made = iter(self.processor.encode_records(raw) if raw else ())
+        encoded = [feature if "input_ids" in feature else next(made) for feature in features]
+        if not self.return_labels:
+            encoded = [{**feature, "labels": None} for feature in encoded]
+        known = all("tokens" in feature for feature in features)
+        words = [feature["tokens"] for feature in features] if known else None
+        return self.processor.pad(encoded, words, self.pad_to_multiple_of)
+
+
+# --- checks and small steps -------------------------------------------------------------------------------
+
+
+def _for_words(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer, checked, and set to tokenize each given word as one that follows a space."""
+    name = type(tokenizer).__name__
+    if not getattr(tokenizer, "is_fast", False):
+        raise ValueError(f"{name} is no fast tokenizer: load one that has a tokenizer.json")
+    tokenizer = _with_prefix_space(tokenizer)
+    first = tokenizer([["a"]], is_split_into_words=True).word_ids(0)[0]
+    if first is not None:
+        raise ValueError(f"{name} puts no special token first: the model needs one ([CLS]) as root node")
+    if tokenizer.unk_token_id is None:
+        raise ValueError(f"{name} has no unknown token: set tokenizer.unk_token")
+    return tokenizer
+
+
+def _with_prefix_space(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer if it puts a space before each word or needs none, else a copy that is set so."""
+    if all(step.add_prefix_space for step in _byte_level_steps(tokenizer)):
+        return tokenizer
+    tokenizer = copy.deepcopy(tokenizer)
+    for step in _byte_level_steps(tokenizer):
+        step.add_prefix_space = True
+    # Kept in both places, so that saving and loading keeps it.
+    tokenizer.add_prefix_space = True
+    tokenizer.init_kwargs["add_prefix_space"] = True
+    return tokenizer
+
+
+def _byte_level_steps(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
+    step = tokenizer.backend_tokenizer.pre_tokenizer
+    steps = list(step) if isinstance(step, pre_tokenizers.Sequence) else [step]  # type: ignore[call-overload]
+    return [step for step in steps if isinstance(step, pre_tokenizers.ByteLevel)]
+
+
+def _checked_words(words: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The sentences as lists of words that the tokenizer can encode."""
+    if isinstance(words, str) or not words or isinstance(words[0], str):
+        raise ValueError("words must be a list of sentences, each a list of words: [['Good', 'food']]")
+    for i, sentence in enumerate(words):
+        if isinstance(sentence, str) or not all(isinstance(word, str) for word in sentence):
+            raise ValueError(f"sentence {i}: expected a list of words (str), got {sentence!r}")
+        if not sentence:
+            raise ValueError(f"sentence {i}: no words: leave the sentence out")
+        if "" in sentence:
+            raise ValueError(f"sentence {i}: word {list(sentence).index('')} is empty: leave it out")
+    return [[without_surrogates(word) for word in sentence] for sentence in words]
+
+
+def _check_length(pieces: int, window: int, words: Sequence[str], index: int) -> None:
+    if pieces > window:
+        raise ValueError(
+            f"sentence {index} ({' '.join(words)[:40]!r}..., {len(words)} words): {pieces} word pieces, "
+            f"more than the {window} that fit the encoder: cut it at the ranges of processor.windows(words)"
+        )
+
+
+def _checked_heads(heads: Sequence[int] | None, words: Sequence[str], index: int) -> list[int]:
+    """Heads as a list; -1 for every word of a sentence without."""
+    if heads is None:
+        return [-1] * len(words)
+    if len(heads) != len(words):
+        raise ValueError(f"sentence {index}: {len(heads)} heads, {len(words)} words: give one a word")
+    if min(heads) < -1 or max(heads) > len(words):
+        raise ValueError(
+            f"sentence {index}: heads from {min(heads)} to {max(heads)}: expected 1 to {len(words)}, "
+            "0 for the root, -1 if not known"
+        )
+    return list(heads)
+
+
+def _for_each(values: Sequence[Any] | None, words: Sequence[Any], name: str) -> Sequence[Any]:
+    if values is None:
+        return [None] * len(words)
+    if len(values) != len(words):
+        raise ValueError(f"{name} of {len(values)} sentences, words of {len(words)}: give one for each")
+    return values
+
+
+def _nodes(word_ids: Sequence[int | None]) -> list[int]:
+    """Node of each piece: 0 for the leading special token, i + 1 for word i, -1 for other special tokens."""
+    return [0] + [-1 if word is None else word + 1 for word in word_ids[1:]]
+
+
+def _padded(rows: Sequence[Sequence[int]], value: int, length: int) -> torch.Tensor:
+    """(B, length) int64."""
+    return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])
+
+
+def _mask(lengths: Sequence[int], length: int) -> torch.Tensor:
+    """(B, length) bool, True for the first `lengths[b]` places."""
+    return torch.arange(length) < torch.tensor(lengths)[:, None]
+
+
+def _padded_labels(rows: Sequence[Sequence[Sequence[int]] | None]) -> torch.Tensor:
+    """(B, M, 5) int64, M at least 1."""
+    missing = [i for i, row in enumerate(rows) if row is None]
+    if missing:
+        raise ValueError(
+            f"sentences {missing[:5]} have no triplets field but others have: "
+            "give an empty list for a sentence that has none"
+        )
+    length = max(1, *map(len, rows))  # type: ignore[arg-type]
+    blank = [LABEL_PADDING] * 5
+    return torch.tensor([[*row, *[blank] * (length - len(row))] for row in rows if row is not None])
+
+
+def _span(words: Sequence[str], start: int, end: int) -> dict[str, Any]:
+    return {"start": start, "end": end, "text": " ".join(words[start:end])}
+
+
+def _best(
+    rows: Sequence[Sequence[int]], scores: Sequence[float], threshold: float | None
+) -> list[tuple[tuple[int, ...], float]]:
+    """Each triplet once with its best score, by position; without padding and those below `threshold`."""
+    best: dict[tuple[int, ...], float] = {}
+    for row, score in zip(rows, scores, strict=True):
+        if row[0] >= 0 and (threshold is None or score >= threshold):
+            best[tuple(row)] = max(score, best.get(tuple(row), score))
+    return sorted(best.items(), key=lambda item: (item[0][0], item[0][2], item[0]))
+
+
+def _halve_long(sentence: Sequence[Word], sizes: Sequence[int], room: int) -> list[Word]:
+    """Cut each word of more than `room` pieces into two, offsets exact.
+
+    Raises:
+        ValueError: a single character needs more than `room` pieces.
+    """
+    words: list[Word] = []
+    for word, size in zip(sentence, sizes, strict=True):
+        if size <= room:
+            words.append(word)
+            continue
+        if len(word.text) == 1:
+            raise ValueError(f"character {word.text!r} has {size} word pieces, more than the {room} that fit")
+        half = len(word.text) // 2
+        words.append(Word(word.text[:half], word.start, word.start + half))
+        words.append(Word(word.text[half:], word.start + half, word.end))
+    return words
+
+
+D2E2SProcessor.register_for_auto_class()

