@@ -51,7 +51,8 @@ class D2E2SConfig(PreTrainedConfig):
         format_version: version of the checkpoint format; a newer one than this code knows is refused.
 
     Raises:
-        ValueError: a size out of range, a head count that does not divide `graph_size`, or a checkpoint of a newer format.
+        StrictDataclassError: (`huggingface_hub.errors`; its cause says what is allowed) a value that is not among the
+            allowed ones, repeated labels, a size out of range, a head count that does not divide `graph_size`, or a checkpoint of a newer format.
     """
 
     model_type = "d2e2s"
@@ -78,7 +79,7 @@ class D2E2SConfig(PreTrainedConfig):
     gcn_heads: int = 4
     syntax: Literal["input", "predicted", "auto"] = "auto"
     parser_size: int = 256
-    parser_loss_weight: float = 0.5
+    parser_loss_weight: float = 0.3
     predicted_graph_rate: float = 0.5
     deprel_labels: list[str] | None = None
     fusion_heads: int = 8
@@ -114,6 +115,10 @@ class D2E2SConfig(PreTrainedConfig):
                 f"checkpoint format {self.format_version} is newer than {FORMAT_VERSION}, the newest this code reads: "
                 "upgrade d2e2s"
             )
+        for name in ("sentiment_labels", "deprel_labels"):
+            labels = getattr(self, name)
+            if len(set(labels)) < len(labels):
+                raise ValueError(f"{name} holds a label twice: {labels}")
         counts = ("gcn_layers", "gcn_heads", "fusion_heads", "max_span_width", "max_candidates", "max_triplets")
         for name in (*counts, "graph_size", "parser_size", "head_size", "contrastive_temperature", "temperature"):
             if (getattr(self, name) or 0) <= 0:

@@ -33,6 +33,8 @@ from .pipeline_d2e2s import custom_pipelines
 from .spans_d2e2s import (
     ASPECT,
     OPINION,
+    UNKNOWN,
+    NoneFirstClassifier,
     PairScorer,
     SpanScorer,
     candidates,
@@ -45,7 +47,9 @@ from .spans_d2e2s import (
 )
 from .tree_d2e2s import decode_heads
 
-NONE_PRIOR = 4.0  # logit of "no span" and "no pair" before training, the others 0
+# Before training the graphs add little to the encoder's nodes, and every span and pair is "none", as nearly all are
+# (Lin et al. 2017, section 4.1): both maps start small, and the bias of "none" at this logit.
+SMALL_GAIN, NONE_PRIOR = 0.1, 4.0
 
 
 @dataclass
@@ -116,21 +120,23 @@ class D2E2SPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         """Xavier for all linear maps (the default 0.02 starves heads that train at few steps), else the default."""
         if isinstance(module, nn.Linear):
-            init.xavier_uniform_(module.weight)
+            small = isinstance(module, (GraphOutput, NoneFirstClassifier))
+            init.xavier_uniform_(module.weight, gain=SMALL_GAIN if small else 1.0)
             if module.bias is not None:
                 init.zeros_(module.bias)
+            if isinstance(module, NoneFirstClassifier):
+                init.copy_(module.bias, F.pad(module.bias[1:], (1, 0), value=NONE_PRIOR))
         elif isinstance(module, GATv2):
             init.xavier_uniform_(module.attention)
         else:
             super()._init_weights(module)
-        if isinstance(module, (SpanScorer, PairScorer)):
-            # Nearly all spans and pairs are none: start there, not at an even guess (Lin et al. 2017, section 4.1).
-            prior = torch.zeros_like(module.output.bias)
-            prior[0] = NONE_PRIOR
-            init.copy_(module.output.bias, prior)
         for name in ("share", "layer_weights", "no_context"):
             if isinstance(getattr(module, name, None), nn.Parameter):
                 init.zeros_(getattr(module, name))
+
+
+class GraphOutput(nn.Linear):
+    """Brings what the graphs found back to the encoder's nodes; a class of its own for its small initial weights."""
 
 
 class D2E2SModel(D2E2SPreTrainedModel):
@@ -158,7 +164,7 @@ class D2E2SModel(D2E2SPreTrainedModel):
             self.syntactic_gcn = SYNTACTIC_GCNS[config.syntactic_gcn](*gcn)
         self.fusion = FUSIONS[config.fusion_type](size, config.fusion_heads, dropout)
         self.self_attention = MultiHeadAttention(size, config.fusion_heads, dropout)
-        self.output = nn.Linear(size, config.hidden_size)
+        self.output = GraphOutput(size, config.hidden_size)
         self.output_norm = nn.LayerNorm(config.hidden_size)
 
     def forward(
@@ -208,7 +214,8 @@ class D2E2SModel(D2E2SPreTrainedModel):
         """The dependency graph `(B, N, N)`: of the given heads, of the parser's distribution, or of either."""
         nodes, mask = output.encoder_nodes, output.node_mask
         if not self.config.uses_parser:
-            if heads is None:
+            # Only this mode pays a host synchronisation: without a parser, nothing else would notice.
+            if heads is None or bool((heads < 0).all(1).any()):
                 raise ValueError('heads are missing: config.syntax="input" needs the heads of every sentence')
             return dependency_graph(head_arcs(heads), mask)
         output.arc_logits = self.parser(nodes, mask)
@@ -283,7 +290,8 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
             input_ids, attention_mask, token_type_ids, word_index, word_mask, heads: see [`D2E2SModel.forward`].
             deprels: `(B, W)` relation ids, -1 = unknown; only the parser's loss reads them.
             labels: `(B, M, 5)` gold triplets: aspect start, aspect end, opinion start, opinion end (words, half open),
-                sentiment id; padded with -100. A span wider than `config.max_span_width` cannot be learned.
+                sentiment id; padded with -100. A span wider than `config.max_span_width` cannot be learned. Where a
+                sentence's triplets are unknown its rows are -1: then it trains the parser only.
             return_relations: also decode the predicted tree (`heads`) and label its arcs (`relation_logits`).
             aspects: `(B, A, 2)` spans [start, end) of at most `config.max_span_width` words, padded with -1: only
                 triplets of these aspects, whatever the span classifier thinks of them.
@@ -344,11 +352,14 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
     ) -> dict[str, Tensor]:
         """Cross-entropy of spans and of pairs, summed and divided by the number of words.
 
-        Sums keep a rare positive's weight whatever the number of easy negatives.
+        Sums keep a rare positive's weight whatever the number of easy negatives. Sentences whose triplets are unknown
+        take no part.
         """
-        words = mask[..., 0].sum()
+        known = (labels[:, 0, 0] != UNKNOWN)[:, None, None]
+        mask = mask & known
+        words = mask[..., 0].sum().clamp(min=1)
         pairs = pair_labels(labels, output.aspects, output.opinions)
-        exists = aspect_exists[:, :, None] & opinion_exists[:, None]
+        exists = aspect_exists[:, :, None] & opinion_exists[:, None] & known
         return {
             "span": masked_cross_entropy(output.span_logits, gold, mask) / words,
             "pair": masked_cross_entropy(output.pair_logits, pairs, exists) / words,

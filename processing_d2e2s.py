@@ -21,7 +21,7 @@ from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from .words_d2e2s import Word, WordSplitter, pack_words, split_sentences, without_surrogates
 
 SENTIMENT_LABELS = ("POS", "NEG", "NEU")
-LABEL_PADDING = -100
+LABEL_PADDING, UNKNOWN_TRIPLETS = -100, -1
 DEFAULT_WINDOW = 512
 
 
@@ -39,7 +39,8 @@ class D2E2SInputs(BatchFeature):
     - `word_mask` (B, W) bool
     - `heads`, `deprels` (B, W) int64: 1-based head with 0 for the root, index of the relation; -1 unknown.
       Absent if no sentence of the batch has any
-    - `labels` (B, M, 5) int64: aspect start, end, opinion start, end, sentiment; padded with -100
+    - `labels` (B, M, 5) int64: aspect start, end, opinion start, end, sentiment; padded with -100. All -1 for a
+      sentence whose triplets are not known
     """
 
     def __init__(
@@ -119,8 +120,9 @@ class D2E2SProcessor(ProcessorMixin):
         Args:
             words: the words of each sentence.
             heads: for each sentence the 1-based head of each word, 0 for the root, -1 if not known; or None.
-            deprels: for each sentence the relation of each word to its head; or None. Relations that
-                `deprel_labels` does not list count as not known.
+            deprels: for each sentence the relation of each word to its head; or None. A relation that
+                `deprel_labels` does not list is read as its universal one (`nmod:poss` as `nmod`), and counts as not
+                known if that is not listed either.
             triplets: for each sentence `{"aspect": [start, end], "opinion": [start, end], "sentiment": str}`
                 in word indices, half open.
             return_tensors: only "pt".
@@ -178,12 +180,17 @@ class D2E2SProcessor(ProcessorMixin):
         features: Sequence[Mapping[str, Any]],
         words: Sequence[Sequence[str]] | None = None,
         pad_to_multiple_of: int | None = None,
+        allow_unlabelled: bool = False,
     ) -> D2E2SInputs:
         """Pad what `encode` gave to one batch of tensors; T is rounded up to `pad_to_multiple_of`.
 
+        Args:
+            allow_unlabelled: sentences without labels are fit to train on: their triplets are not known, their
+                rows of `labels` are -1.
+
         Raises:
             ValueError: no features, or labels for some sentences only (a sentence whose triplets are not
-                known must not be learned as one that has none).
+                known must not be learned as one that has none), unless `allow_unlabelled`.
         """
         if not features:
             raise ValueError("no sentences: give at least one")
@@ -204,8 +211,9 @@ class D2E2SProcessor(ProcessorMixin):
             rows = [row or [] for row in columns.get(name, ())]
             if any(max(row, default=-1) >= 0 for row in rows):
                 data[name] = _padded(rows, -1, max(lengths))
-        if any(rows is not None for rows in columns.get("labels", ())):
-            data["labels"] = _padded_labels(columns["labels"])
+        labels = columns.get("labels", [None] * len(features))
+        if allow_unlabelled or any(rows is not None for rows in labels):
+            data["labels"] = _padded_labels(labels, allow_unlabelled)
         return D2E2SInputs(data, words=None if words is None else [list(sentence) for sentence in words])
 
     def windows(self, words: Sequence[str], max_length: int | None = None) -> list[tuple[int, int]]:
@@ -330,7 +338,7 @@ class D2E2SProcessor(ProcessorMixin):
         if len(deprels) != len(words):
             raise ValueError(f"sentence {index}: {len(deprels)} deprels, {len(words)} words: give one a word")
         known = {label: i for i, label in enumerate(self.deprel_labels)}
-        return [known.get(deprel, -1) for deprel in deprels]
+        return [known.get(deprel, known.get(universal_relation(deprel), -1)) for deprel in deprels]
 
     def _labels(
         self, triplets: Sequence[Mapping[str, Any]] | None, words: Sequence[str], index: int
@@ -365,14 +373,16 @@ class DataCollatorForTripletExtraction:
         processor: the processor of the model.
         pad_to_multiple_of: T is rounded up to a multiple of this.
         return_labels: False leaves out `labels`, for prediction.
+        allow_unlabelled: some records may have no triplets: they are not known, and train the parser only.
 
     Raises:
-        ValueError: for malformed records, and if only some have triplets.
+        ValueError: for malformed records, and if only some have triplets, unless `allow_unlabelled`.
     """
 
     processor: D2E2SProcessor
     pad_to_multiple_of: int | None = None
     return_labels: bool = True
+    allow_unlabelled: bool = False
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> D2E2SInputs:
         raw = [feature for feature in features if "input_ids" not in feature]
@@ -382,7 +392,13 @@ class DataCollatorForTripletExtraction:
             encoded = [{**feature, "labels": None} for feature in encoded]
         known = all("tokens" in feature for feature in features)
         words = [feature["tokens"] for feature in features] if known else None
-        return self.processor.pad(encoded, words, self.pad_to_multiple_of)
+        unlabelled = self.allow_unlabelled and self.return_labels
+        return self.processor.pad(encoded, words, self.pad_to_multiple_of, unlabelled)
+
+
+def universal_relation(deprel: str) -> str:
+    """The relation without its subtype, which treebanks and parsers do not share: `nmod:poss` is `nmod`."""
+    return deprel.partition(":")[0]
 
 
 # --- checks and small steps -------------------------------------------------------------------------------
@@ -454,6 +470,9 @@ def _checked_heads(heads: Sequence[int] | None, words: Sequence[str], index: int
             f"sentence {index}: heads from {min(heads)} to {max(heads)}: expected 1 to {len(words)}, "
             "0 for the root, -1 if not known"
         )
+    itself = [word for word, head in enumerate(heads, 1) if head == word]
+    if itself:
+        raise ValueError(f"sentence {index}: word {itself[0]} is its own head: expected another word, or 0 for the root")
     return list(heads)
 
 
@@ -480,17 +499,19 @@ def _mask(lengths: Sequence[int], length: int) -> torch.Tensor:
     return torch.arange(length) < torch.tensor(lengths)[:, None]
 
 
-def _padded_labels(rows: Sequence[Sequence[Sequence[int]] | None]) -> torch.Tensor:
-    """(B, M, 5) int64, M at least 1."""
+def _padded_labels(rows: Sequence[Sequence[Sequence[int]] | None], allow_unlabelled: bool) -> torch.Tensor:
+    """(B, M, 5) int64, M at least 1; rows of -1 where there are no labels."""
     missing = [i for i, row in enumerate(rows) if row is None]
-    if missing:
+    if missing and not allow_unlabelled:
         raise ValueError(
             f"sentences {missing[:5]} have no triplets field but others have: "
             "give an empty list for a sentence that has none"
         )
-    length = max(1, *map(len, rows))  # type: ignore[arg-type]
-    blank = [LABEL_PADDING] * 5
-    return torch.tensor([[*row, *[blank] * (length - len(row))] for row in rows if row is not None])
+    length = max(1, *(len(row or ()) for row in rows))
+    blank, unknown = [LABEL_PADDING] * 5, [UNKNOWN_TRIPLETS] * 5
+    return torch.tensor(
+        [[unknown] * length if row is None else [*row, *[blank] * (length - len(row))] for row in rows]
+    )
 
 
 def _span(words: Sequence[str], start: int, end: int) -> dict[str, Any]:

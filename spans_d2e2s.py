@@ -16,6 +16,7 @@ from .graph_d2e2s import lowest
 
 NO_SPAN, ASPECT, OPINION = 0, 1, 2
 IGNORED = -100
+UNKNOWN = -1  # in the label rows of a sentence whose triplets are not known
 
 
 def shift(x: Tensor, steps: int) -> Tensor:
@@ -55,16 +56,15 @@ def range_max(x: Tensor, start: Tensor, end: Tensor, empty: Tensor) -> Tensor:
     levels, length = [x], x.shape[1]
     for level in range(int(math.log2(length))):
         levels.append(torch.maximum(levels[-1], shift(levels[-1], 1 << level)))
-    rows = torch.cat(levels, dim=1).flatten(0, 1)  # (sentence, level, word)
-    table = torch.cat([rows, empty[None].to(x.dtype)])
+    table = torch.cat([*(rows.flatten(0, 1) for rows in levels), empty[None].to(x.dtype)])  # (level, sentence, word)
     level = torch.log2((end - start).clamp(min=1) + 0.5).long()  # the half keeps powers of two from rounding down
-    first = (torch.arange(x.shape[0], device=x.device)[:, None] * len(levels) + level) * length
-    lookups = (torch.where(end > start, first + place, len(rows)) for place in (start, end - (1 << level)))
+    first = (level * x.shape[0] + torch.arange(x.shape[0], device=x.device)[:, None]) * length
+    lookups = (torch.where(end > start, first + place, len(table) - 1) for place in (start, end - (1 << level)))
     return torch.maximum(*(F.embedding(index, table) for index in lookups))
 
 
 class SharedDropout(nn.Module):
-    """Dropout with one mask a sentence, shared by all its spans or pairs `(B, ..., P)` (Gal & Ghahramani 2016).
+    """Dropout with one mask a sentence, shared by all its spans or pairs `(B, ..., P)` (Gal & Ghahramani 2016); in place.
 
     Drawing a random number for every feature of every span costs more than the classifier itself.
     """
@@ -76,7 +76,24 @@ class SharedDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.p:
             return x
-        return x * F.dropout(x.new_ones(x.shape[0], *[1] * (x.dim() - 2), x.shape[-1]), self.p)
+        return x.mul_(F.dropout(x.new_ones(x.shape[0], *[1] * (x.dim() - 2), x.shape[-1]), self.p))
+
+
+class SumFeatures(nn.Module):
+    """Dropout(ReLU(sum of the parts)) in the memory of the first part, which is overwritten.
+
+    Parts broadcast to the first one's `(B, ..., P)`. Fresh memory for each step costs several times the arithmetic.
+    The dropout stands before the ReLU, where it gives the same: its mask is never negative.
+    """
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.dropout = SharedDropout(dropout)
+
+    def forward(self, total: Tensor, *parts: Tensor) -> Tensor:
+        for part in parts:
+            total = total.add_(part)
+        return F.relu_(self.dropout(total))
 
 
 class BoundaryAttention(nn.Module):
@@ -117,6 +134,10 @@ class BoundaryAttention(nn.Module):
         return sums
 
 
+class NoneFirstClassifier(nn.Linear):
+    """Linear classifier whose class 0 is "none"; a class of its own because training starts it at that prior."""
+
+
 class SpanScorer(nn.Module):
     """Classify every span as none, aspect or opinion.
 
@@ -131,16 +152,16 @@ class SpanScorer(nn.Module):
         self.root = nn.Linear(input_size, size)
         self.width_embedding = nn.Embedding(width, size)
         self.boundary = BoundaryAttention(input_size, size, width) if boundary_refinement else None
-        self.dropout = SharedDropout(dropout)
-        self.output = nn.Linear(size, 3)
+        self.add_up = SumFeatures(dropout)
+        self.output = NoneFirstClassifier(size, 3)
 
     def forward(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         start, end, inside = self.words(nodes[:, 1:]).chunk(3, dim=-1)
         pooled = span_max(inside, self.width)
         if self.boundary is not None:
-            pooled = pooled + self.boundary(nodes[:, 1:])
-        fixed = (start + self.root(nodes[:, :1]))[:, :, None] + self.width_embedding.weight
-        features = self.dropout(F.relu(fixed + span_ends(end, self.width) + pooled))
+            pooled += self.boundary(nodes[:, 1:])
+        start = (start + self.root(nodes[:, :1]))[:, :, None]
+        features = self.add_up(pooled, span_ends(end, self.width), start, self.width_embedding.weight)
         return features, self.output(features).float()
 
 
@@ -159,8 +180,8 @@ class PairScorer(nn.Module):
         self.context = nn.Linear(input_size, size, bias=False)
         self.no_context = nn.Parameter(torch.zeros(size))
         self.distance = nn.Embedding(2 * self.MAX_DISTANCE + 1, size)
-        self.dropout = SharedDropout(dropout)
-        self.output = nn.Linear(size, 1 + sentiments)
+        self.add_up = SumFeatures(dropout)
+        self.output = NoneFirstClassifier(size, 1 + sentiments)
 
     def forward(self, nodes: Tensor, features: Tensor, aspects: Tensor, opinions: Tensor) -> Tensor:
         """Logits `(B, K, L, 1 + sentiments)` of aspects `(B, K, 2)` x opinions `(B, L, 2)`, each [start, end).
@@ -171,7 +192,7 @@ class PairScorer(nn.Module):
         aspect = self.aspect(gather_spans(words, features, aspects))[:, :, None]
         opinion = self.opinion(gather_spans(words, features, opinions))[:, None]
         context, distance = self._between(self.context(words), aspects, opinions)
-        return self.output(self.dropout(F.relu(aspect + opinion + context + distance))).float()
+        return self.output(self.add_up(context, distance, aspect, opinion)).float()
 
     def _between(self, words: Tensor, aspects: Tensor, opinions: Tensor) -> tuple[Tensor, Tensor]:
         """Pooled words strictly between each pair and the embedded distance, both `(B, K, L, P)`."""
@@ -266,7 +287,8 @@ def contrastive_loss(features: Tensor, labels: Tensor, temperature: float) -> Te
     outside = length * width
     known = (aspect_index < outside) & (opinion_index < outside)
     sentence = torch.arange(labels.shape[0], device=labels.device).repeat_interleave(labels.shape[1])
-    table = F.normalize(features.flatten(1, 2).flatten(0, 1).float(), dim=-1)
+    # A span whose features are all zero: the default eps would overflow its gradient in half precision.
+    table = F.normalize(features.flatten(1, 2).flatten(0, 1).float(), dim=-1, eps=1e-3)
     rows = [sentence * outside + index.clamp(max=outside - 1) for index in (aspect_index, opinion_index)]
     cosines = table[rows[0]] @ table[rows[1]].T / temperature
     usable = known[:, None] & known

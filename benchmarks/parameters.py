@@ -9,8 +9,6 @@ writes the counts as JSON, and as a table between the page's `parameters` marks.
 from __future__ import annotations
 
 import argparse
-import json
-import re
 from pathlib import Path
 from typing import get_args
 
@@ -20,9 +18,10 @@ from transformers import AutoConfig
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction
 from d2e2s.encoders import resolve_encoder
 
+from .report import markdown_table, write_between_marks, write_json
+
 # An ablation's usual partners: what each choice adds is read against these.
 BASE = {"semantic_gcn": "basic", "syntactic_gcn": "basic"}
-MARKS = "<!-- parameters:begin -->\n", "<!-- parameters:end -->"
 
 
 def choices(field: str) -> tuple[str, ...]:
@@ -56,21 +55,11 @@ def count_all(encoder: str) -> dict[str, dict[str, int]]:
 
 def table(rows: dict[str, dict[str, int]]) -> str:
     """Markdown table, in thousands."""
-    lines = ["| model | fusion alone | all behind the encoder | with the encoder |", "|---|---|---|---|"]
-    for name, row in rows.items():
-        cells = (f"{row[key] / 1000:,.0f} k" for key in ("fusion", "behind_encoder", "total"))
-        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def write_between_marks(page: Path, text: str) -> None:
-    """Replace what stands between the page's marks."""
-    begin, end = MARKS
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    old = page.read_text(encoding="utf-8")
-    if not pattern.search(old):
-        raise ValueError(f"{page}: no line {begin.strip()} followed by {end}")
-    page.write_text(pattern.sub(lambda _: begin + text + end, old), encoding="utf-8")
+    header = ("model", "fusion alone", "all behind the encoder", "with the encoder")
+    keys = ("fusion", "behind_encoder", "total")
+    return markdown_table(
+        header, [(f"`{name}`", *(f"{row[key] / 1000:,.0f} k" for key in keys)) for name, row in rows.items()]
+    )
 
 
 def main() -> None:
@@ -81,11 +70,10 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = count_all(resolve_encoder(arguments.encoder_name_or_path))
     result = {"encoder": arguments.encoder_name_or_path, "base": BASE, "parameters": rows}
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(arguments.out, result)
     print(table(rows))
     if arguments.page:
-        write_between_marks(arguments.page, table(rows))
+        write_between_marks(arguments.page, "parameters", table(rows))
 
 
 if __name__ == "__main__":

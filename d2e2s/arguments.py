@@ -62,7 +62,7 @@ ConfigArguments.__doc__ = "Fields of D2E2SConfig; None leaves the default, or wh
 
 @dataclass
 class DataArguments:
-    """Records to train on, to select by, and to test on (`.jsonl` or `.parquet`)."""
+    """Records to train on, to select by, and to test on (`.jsonl` or `.parquet`); or raw text to predict on."""
 
     train_file: str | None = field(default=None, metadata={"help": "Records to train on."})
     validation_file: str | None = field(
@@ -72,6 +72,14 @@ class DataArguments:
     dataset_name: str | None = field(
         default=None,
         metadata={"help": "Name of the data in the model card; default: folder of the test file."},
+    )
+    predict_file: str | None = field(
+        default=None,
+        metadata={"help": "Raw text (.jsonl .csv .tsv .parquet .txt) to predict on with --model_name_or_path."},
+    )
+    text_column: str = field(default="text", metadata={"help": "Column of --predict_file that holds the text."})
+    output_file: str | None = field(
+        default=None, metadata={"help": "Rows of --predict_file with their triplets (.jsonl or .parquet)."}
     )
     show_predictions: int = field(
         default=0, metadata={"help": "Print the predicted triplets of this many test sentences at the end."}
@@ -126,8 +134,7 @@ class TripletTrainingArguments(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
-        if self.output_dir is None:
-            raise ValueError("--output_dir is missing: the folder for the model and its figures")
+        self.output_dir = self.output_dir or ""  # Arguments.check tells whether one is needed
         if not self.do_train:  # nothing to select, and an eval strategy would switch --do_eval on
             self.load_best_model_at_end, self.eval_strategy = False, "no"
         self.label_names = self.label_names or ["labels"]
@@ -160,6 +167,10 @@ class Arguments:
             ValueError: nothing to do, or a file that is needed is missing.
         """
         training, data = self.training, self.data
+        if data.predict_file is not None:
+            return self._check_raw_prediction()
+        if not training.output_dir:
+            raise ValueError("--output_dir is missing: the folder for the model and its figures")
         if not (training.do_train or training.do_eval or training.do_predict):
             raise ValueError("nothing to do: give --do_train, --do_eval or --do_predict")
         _require(training.do_train, "--do_train", "--train_file", data.train_file)
@@ -167,6 +178,14 @@ class Arguments:
         selects = training.do_train and training.eval_strategy != IntervalStrategy.NO
         _require(selects, "selection on dev", "--validation_file", data.validation_file)
         _require(training.do_eval, "--do_eval", "--validation_file", data.validation_file)
+
+
+    def _check_raw_prediction(self) -> None:
+        training, data = self.training, self.data
+        if training.do_train or training.do_eval or not training.do_predict or data.test_file is not None:
+            raise ValueError("--predict_file goes with --do_predict alone, without --do_train, --do_eval, --test_file")
+        _require(True, "--predict_file", "--model_name_or_path", self.model.model_name_or_path)
+        _require(True, "--predict_file", "--output_file", data.output_file)
 
 
 def _require(wanted: bool, what: str, name: str, path: str | None) -> None:

@@ -9,6 +9,7 @@ from importlib import import_module
 # name: (module with `main(argv) -> exit code`, what it does)
 COMMANDS = {
     "train": ("d2e2s.train", "train and score a model: d2e2s train CONFIG.yaml [--argument value ...]"),
+    "predict": ("d2e2s.predict", "triplets of raw text: d2e2s predict TEXT|FILE [--model DIR] [--out FILE]"),
 }
 
 

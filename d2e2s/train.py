@@ -25,6 +25,7 @@ from .data_scripts.records import Record, read_records, write_atomically, write_
 from .encoders import resolve_encoder
 from .evaluation import to_triplets
 from .modeling_d2e2s import D2E2SForTripletExtraction
+from .predict import check_columns, check_output, load_pipeline, read_table, write_predictions
 from .processing_d2e2s import D2E2SProcessor, DataCollatorForTripletExtraction
 from .trainer import TripletTrainer
 
@@ -60,6 +61,9 @@ def run(arguments: Arguments) -> Figures:
     """
     _log_to_stderr(arguments)
     training = arguments.training
+    if arguments.data.predict_file is not None:
+        predict_raw_text(arguments)
+        return {}
     splits = _load_splits(arguments)
     last_checkpoint = _prepare_output_dir(arguments)
     (enable_full_determinism if training.full_determinism else set_seed)(training.seed)
@@ -86,6 +90,17 @@ def run(arguments: Arguments) -> Figures:
         if training.do_train:
             write_card(arguments, model, figures, splits)
     return figures
+
+
+def predict_raw_text(arguments: Arguments) -> None:
+    """Write the rows of `predict_file` with their triplets to `output_file`, as `d2e2s predict` does."""
+    data, training = arguments.data, arguments.training
+    table = read_table(str(data.predict_file))
+    check_columns(table, data.text_column)
+    check_output(str(data.output_file))
+    size = training.per_device_eval_batch_size
+    extract = load_pipeline(str(arguments.model.model_name_or_path), training.device, batch_size=size)
+    write_predictions(extract, table, str(data.output_file), data.text_column)
 
 
 def build_model(

@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# The models of the tests are tiny: threads would only wait for one another.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

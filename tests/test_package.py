@@ -87,7 +87,8 @@ def test_quickstart_needs_nothing_but_the_repository() -> None:
 
 def test_console_command_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 0
-    assert all(name in capsys.readouterr().out for name in cli.COMMANDS)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in cli.COMMANDS)
 
 
 def test_console_command_refuses_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:

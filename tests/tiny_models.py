@@ -24,6 +24,8 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
+from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor
+
 WINDOW = 128
 CHARACTERS = string.ascii_letters + string.digits + string.punctuation
 SENTENCES = """
@@ -106,11 +108,10 @@ CONFIGS: dict[str, Callable[..., PreTrainedConfig]] = {
         **DEBERTA_V3,
         **sizes,
     ),
-    "xlm-roberta": lambda **sizes: XLMRobertaConfig(
-        max_position_embeddings=WINDOW + 2, type_vocab_size=1, **sizes
-    ),
+    "xlm-roberta": lambda **sizes: XLMRobertaConfig(max_position_embeddings=WINDOW + 2, type_vocab_size=1, **sizes),
 }
 KINDS = tuple(TOKENIZERS)
+TINY: dict[str, Any] = {"head_size": 16, "parser_size": 16, "graph_size": 16, "fusion_heads": 2, "gcn_heads": 2}
 
 
 def tiny_encoder(kind: str, folder: Path) -> Path:
@@ -127,3 +128,32 @@ def tiny_encoder(kind: str, folder: Path) -> Path:
         AutoModel.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return Path(folder)
+
+
+def tiny_checkpoint(folder: Path, kind: str = "bert", word_splitter: str = "penn", **config: Any) -> Path:
+    """Write a random D2E2S checkpoint with its processor to `folder`; the same weights on every call.
+
+    Its logits are centred and scaled, so that there are aspects, opinions and triplets of all sentiments and scores.
+    """
+    labels = ["nsubj", "det", "root"]
+    encoder = tiny_encoder(kind, folder / "encoder")
+    processor = D2E2SProcessor(TOKENIZERS[kind](), labels, word_splitter=word_splitter)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = D2E2SForTripletExtraction.from_encoder(str(encoder), **{"deprel_labels": labels, **TINY, **config})
+    inputs = processor(words=[line.split() for line in SENTENCES.strip().splitlines()], heads=None)
+    with torch.no_grad():
+        for name in ("span", "pair"):
+            logits = model.eval()(**inputs, heads=-inputs["word_mask"].long())[f"{name}_logits"]
+            _spread(getattr(model, f"{name}_scorer").output, logits.flatten(0, -2))
+        model.pair_scorer.output.bias[0] += 5  # most pairs are none
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def _spread(layer: torch.nn.Linear, logits: torch.Tensor) -> None:
+    """Give the layer's logits `(..., C)` mean 0 and standard deviation 2."""
+    mean, scale = logits.mean(0), 2 / logits.std(0)
+    layer.weight.mul_(scale[:, None])
+    layer.bias.sub_(mean).mul_(scale)

@@ -1,0 +1,694 @@
+"""The model as research code writes it: span masks, loops over words, candidates and pairs, one concatenation a pair.
+
+Slow on purpose. It computes what `D2E2SForTripletExtraction` computes, from the same weights, sentence by sentence
+without padding wherever a sentence stands for itself, and shares no code with it but the encoder. The tests hold the
+fast formulation to it; the benchmarks measure what the fast one saves.
+
+Shapes: B sentences, W words, N = W + 1 nodes, D the encoder's width, C the graphs', P the classifiers', Q spans.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from d2e2s.configuration_d2e2s import D2E2SConfig
+from d2e2s.modeling_d2e2s import D2E2SForTripletExtraction, D2E2SOutput
+
+Span = tuple[int, int]
+# A layer of the model: its parts are read by their names.
+Layer = Any
+MINUS_INFINITY = -1e30
+MAX_DISTANCE = 16
+
+
+@dataclass
+class Sentence:
+    """What is known of one sentence, without padding: nodes `(N, D)`, graphs `(N, N)`, arc logits `(W, N)`."""
+
+    encoder_nodes: Tensor
+    nodes: Tensor
+    semantic_graph: Tensor | None = None
+    syntactic_graph: Tensor | None = None
+    arc_logits: Tensor | None = None
+
+    @property
+    def length(self) -> int:
+        """Number of words."""
+        return len(self.nodes) - 1
+
+
+@dataclass
+class Spans:
+    """Every span of every sentence; padded to Q: features `(B, Q, P)`, logits `(B, Q, 3)`."""
+
+    places: list[list[Span]]
+    features: Tensor
+    logits: Tensor
+
+    def feature(self, sentence: int, span: Span) -> Tensor:
+        return self.features[sentence, self.places[sentence].index(span)]
+
+
+def literal_forward(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tensor]) -> D2E2SOutput:
+    """What `model(**inputs)` returns, computed literally; works with autograd.
+
+    Dropout behind the encoder is left out, so a model in training mode compares only with `dropout=0`. Where the fast
+    output holds padding (spans, candidates and nodes that do not exist), this one holds 0; `triplets` and `scores`
+    always have `config.max_triplets` rows.
+    """
+    config, sentences = model.config, literal_nodes(model.d2e2s, inputs)
+    spans = score_spans(model, sentences)
+    gold = gold_triplets(inputs.get("labels"), len(sentences))
+    forced = gold if model.training and gold is not None else [[] for _ in sentences]
+    classes = [span_classes(rows, config.max_span_width) for rows in forced]
+    aspects, opinions = (choose_candidates(spans, classes, kind, config.max_candidates) for kind in (1, 2))
+    pair_logits = score_pairs(model, sentences, spans, aspects, opinions)
+    output = collect(config, sentences, spans, aspects, opinions, pair_logits)
+    if gold is not None:
+        output.losses = literal_losses(model, inputs, sentences, spans, aspects, opinions, pair_logits, gold)
+        output.loss = sum(loss_weight(config, name) * loss for name, loss in output.losses.items())
+    return output
+
+
+# --- nodes: encoder, BiLSTM, graphs, fusion
+
+
+def literal_nodes(model: Layer, inputs: Mapping[str, Tensor]) -> list[Sentence]:
+    """The fused nodes of each sentence."""
+    pieces = encode(model, inputs)
+    sentences = []
+    for states, owners, words in zip(pieces, inputs["word_index"], inputs["word_mask"], strict=True):
+        nodes = pool_pieces(states, owners.tolist(), int(words.sum()) + 1)
+        sentences.append(Sentence(nodes, nodes))
+    if model.config.uses_graphs:
+        states = packed_lstm(model.lstm, [model.channel(sentence.encoder_nodes) for sentence in sentences])
+        for sentence, state, heads in zip(sentences, states, given_heads(inputs, sentences), strict=True):
+            fuse(model, sentence, state, heads)
+    return sentences
+
+
+def encode(model: Layer, inputs: Mapping[str, Tensor]) -> Tensor:
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    return model.encoder(**{name: inputs[name] for name in names if name in inputs}).last_hidden_state
+
+
+def pool_pieces(pieces: Tensor, owners: list[int], nodes: int) -> Tensor:
+    """Mean of each node's pieces: `(T, D)` to `(N, D)`; zeros for a node without any."""
+    rows = []
+    for node in range(nodes):
+        own = [pieces[t] for t, owner in enumerate(owners) if owner == node]
+        rows.append(torch.stack(own).mean(0) if own else torch.zeros_like(pieces[0]))
+    return torch.stack(rows)
+
+
+def given_heads(inputs: Mapping[str, Tensor], sentences: list[Sentence]) -> list[list[int] | None]:
+    """The heads of each sentence, None where all are unknown or none were given."""
+    if inputs.get("heads") is None:
+        return [None] * len(sentences)
+    rows = [row[: sentence.length] for row, sentence in zip(inputs["heads"].tolist(), sentences, strict=True)]
+    return [row if max(row) >= 0 else None for row in rows]
+
+
+def fuse(model: Layer, sentence: Sentence, states: Tensor, heads: list[int] | None) -> None:
+    """Semantic and syntactic branch of one sentence, and their fusion."""
+    nodes = sentence.encoder_nodes
+    channel = model.lstm_norm(model.channel(nodes) + states)
+    semantic, sentence.semantic_graph = semantic_gcn(model, channel)
+    syntactic = channel
+    if model.config.syntactic_gcn != "none":
+        sentence.syntactic_graph = syntactic_graph(model, sentence, heads)
+        syntactic = syntactic_gcn(model, channel, sentence.syntactic_graph)
+    fused = FUSIONS[model.config.fusion_type](model.fusion, channel, semantic, syntactic)
+    fused = fused + attention(model.self_attention, fused, fused)
+    sentence.nodes = model.output_norm(nodes + model.output(fused))
+
+
+def packed_lstm(lstm: Layer, rows: list[Tensor]) -> list[Tensor]:
+    """One bidirectional LSTM over packed sequences, with the weights of the two directions."""
+    both = nn.LSTM(lstm.forwards.input_size, lstm.forwards.hidden_size, batch_first=True, bidirectional=True)
+    for suffix, direction in (("", lstm.forwards), ("_reverse", lstm.backwards)):
+        for name, weight in direction.named_parameters():
+            setattr(both, name + suffix, weight)
+    packed = nn.utils.rnn.pack_sequence(rows, enforce_sorted=False)
+    padded, lengths = nn.utils.rnn.pad_packed_sequence(both(packed)[0], batch_first=True)
+    return [row[:length] for row, length in zip(padded, lengths.tolist(), strict=True)]
+
+
+def attention(layer: Layer, queries: Tensor, memory: Tensor) -> Tensor:
+    """Multi-head attention of `(N, C)` over `(N, C)`, head by head."""
+    size = queries.shape[1]
+    key_weight, value_weight = layer.key_value.weight[:size], layer.key_value.weight[size:]
+    query, key, value = layer.query(queries), memory @ key_weight.T, memory @ value_weight.T
+    answers = []
+    for columns in head_columns(size, layer.heads):
+        scores = query[:, columns] @ key[:, columns].T / math.sqrt(size // layer.heads)
+        answers.append(torch.softmax(scores, dim=1) @ value[:, columns])
+    return layer.output(torch.cat(answers, dim=1))
+
+
+def head_columns(size: int, heads: int) -> list[slice]:
+    width = size // heads
+    return [slice(head * width, (head + 1) * width) for head in range(heads)]
+
+
+# --- the syntactic graph and its networks
+
+
+def syntactic_graph(model: Layer, sentence: Sentence, heads: list[int] | None) -> Tensor:
+    config = model.config
+    if not config.uses_parser:
+        return tree_graph(heads or [-1] * sentence.length, sentence.nodes)
+    sentence.arc_logits = arc_logits(model.parser, sentence.encoder_nodes)
+    unlucky = model.training and bool(torch.rand(()) < config.predicted_graph_rate)
+    if heads is None or config.syntax == "predicted" or unlucky:
+        return predicted_graph(torch.softmax(sentence.arc_logits, dim=1))
+    return tree_graph(heads, sentence.nodes)
+
+
+def tree_graph(heads: list[int], like: Tensor) -> Tensor:
+    """Undirected graph with self loops, from the list of heads."""
+    graph = torch.eye(len(heads) + 1, dtype=torch.float32, device=like.device)
+    for word, head in enumerate(heads, start=1):
+        if head >= 0:
+            graph[word, head] = graph[head, word] = 1.0
+    return graph
+
+
+def predicted_graph(arcs: Tensor) -> Tensor:
+    """The same from head probabilities `(W, N)`: an edge weighs what both directions sum to, at most 1."""
+    zero = torch.zeros_like(arcs[0])
+    directed = [cells.unbind() for cells in (zero, *arcs)]
+    nodes = range(len(directed))
+    cells = [directed[i][j] + directed[j][i] + float(i == j) for i in nodes for j in nodes]
+    return torch.stack(cells).clamp(max=1.0).reshape(len(nodes), len(nodes))
+
+
+def arc_logits(parser: Layer, nodes: Tensor) -> Tensor:
+    """Score of every head of every word `(W, N)`; a word is never its own head."""
+    heads, rows = parser.head(nodes), []
+    one, lowest = nodes.new_ones(1), nodes.new_full((1,), torch.finfo(nodes.dtype).min)
+    for word in range(1, len(nodes)):
+        dependent = torch.cat([parser.dependent(nodes[word]), one])
+        scores = heads @ (parser.arc.weight @ dependent)
+        rows.append(torch.cat([scores[:word], lowest, scores[word + 1 :]]))
+    return torch.stack(rows)
+
+
+def relation_logits(scorer: Layer, nodes: Tensor, heads: list[int]) -> Tensor:
+    """`(W, R)`: a bilinear form of the word and its head for each relation."""
+    one, rows = nodes.new_ones(1), []
+    for word, head in enumerate(heads, start=1):
+        left = torch.cat([scorer.dependent(nodes[word]), one])
+        right = torch.cat([scorer.head(nodes[max(head, 0)]), one])
+        forms = scorer.output.weight.reshape(-1, len(left), len(right))
+        rows.append(torch.stack([left @ form @ right for form in forms]) + scorer.output.bias)
+    return torch.stack(rows)
+
+
+def neighbours(graph: Tensor, node: int) -> tuple[list[int], Tensor]:
+    """The nodes that a node is joined to, and the weights of their edges."""
+    found = [other for other, weight in enumerate(graph[node].tolist()) if weight]
+    return found, graph[node, found]
+
+
+def neighbour_mean(nodes: Tensor, graph: Tensor) -> Tensor:
+    """Weighted mean of each node's neighbours: `(N, C)`."""
+    rows = []
+    for node in range(len(nodes)):
+        found, weights = neighbours(graph, node)
+        rows.append((weights[:, None] * nodes[found]).sum(0) / weights.sum())
+    return torch.stack(rows)
+
+
+def syntactic_gcn(model: Layer, nodes: Tensor, graph: Tensor) -> Tensor:
+    gcn = model.syntactic_gcn
+    if model.config.syntactic_gcn == "basic":
+        for layer in gcn.layers:
+            nodes = F.relu(layer(neighbour_mean(nodes, graph)))
+        return nodes
+    for number, (attend, aggregate) in enumerate(zip(gcn.attention, gcn.aggregate, strict=True)):
+        share = torch.sigmoid(gcn.share[number])
+        sage = aggregate.own(nodes) + aggregate.neighbours(neighbour_mean(nodes, graph))
+        nodes = nodes + F.relu(share * graph_attention(attend, nodes, graph) + (1 - share) * sage)
+    return nodes
+
+
+def graph_attention(layer: Layer, nodes: Tensor, graph: Tensor) -> Tensor:
+    """GATv2, node by node and head by head, over a node's neighbours."""
+    rows = []
+    for node in range(len(nodes)):
+        found, weights = neighbours(graph, node)
+        mixed = F.leaky_relu(layer.left(nodes[node]) + layer.right(nodes[found]), 0.2)
+        value = layer.value(nodes[found])
+        answers = []
+        scored = head_columns(mixed.shape[1], layer.heads)
+        for head, columns in enumerate(head_columns(value.shape[1], layer.heads)):
+            scores = mixed[:, scored[head]] @ layer.attention[head]
+            answers.append(torch.softmax(scores + weights.log(), dim=0) @ value[:, columns])
+        rows.append(torch.cat(answers))
+    return torch.stack(rows)
+
+
+# --- the semantic graph and its networks
+
+
+def semantic_gcn(model: Layer, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    """Nodes `(N, C)` and the mean graph `(N, N)`."""
+    gcn = model.semantic_gcn
+    graphs = semantic_graphs(gcn.attention, nodes)
+    mean = torch.stack(graphs).mean(0)
+    if model.config.semantic_gcn == "enhanced":
+        return enhanced_semantic_gcn(gcn, nodes, graphs), mean
+    for layer in gcn.layers:
+        nodes = torch.stack([F.relu(layer(weights @ nodes)) for weights in mean])
+    return nodes, mean
+
+
+def semantic_graphs(layer: Layer, nodes: Tensor) -> list[Tensor]:
+    """Self-attention weights `(N, N)` of each head, with the bias of relative positions if there is one."""
+    query, key, size = layer.query(nodes), layer.key(nodes), nodes.shape[1]
+    graphs = []
+    for head, columns in enumerate(head_columns(size, layer.heads)):
+        scores = query[:, columns] @ key[:, columns].T / math.sqrt(size // layer.heads)
+        if layer.position is not None:
+            scores = scores + layer.position.weight[relative_positions(len(nodes)), head]
+        graphs.append(torch.softmax(scores, dim=1))
+    return graphs
+
+
+def relative_positions(length: int) -> list[list[int]]:
+    """Row of the position table for each pair of nodes, far ones cut off."""
+
+    def clip(distance: int) -> int:
+        return max(-MAX_DISTANCE, min(MAX_DISTANCE, distance)) + MAX_DISTANCE
+
+    return [[clip(j - i) for j in range(length)] for i in range(length)]
+
+
+def enhanced_semantic_gcn(gcn: Layer, nodes: Tensor, graphs: list[Tensor]) -> Tensor:
+    shares, mixed = torch.softmax(gcn.layer_weights, dim=0), torch.zeros_like(nodes)
+    columns = head_columns(nodes.shape[1], len(graphs))
+    for number, layer in enumerate(gcn.layers):
+        values = layer(nodes)
+        update = torch.cat([graph @ values[:, part] for graph, part in zip(graphs, columns, strict=True)], dim=1)
+        nodes = nodes + F.relu(update)
+        mixed = mixed + shares[number] * nodes
+    return global_context(gcn.context, mixed)
+
+
+def global_context(layer: Layer, nodes: Tensor) -> Tensor:
+    context = layer.pooled(torch.cat([nodes.mean(0), nodes.max(0).values]))
+    gate_weight = torch.cat([layer.node_gate.weight, layer.context_gate.weight], dim=1)
+    rows = []
+    for node in nodes:
+        gate = torch.sigmoid(F.linear(torch.cat([node, context]), gate_weight, layer.node_gate.bias))
+        rows.append(node + gate * context)
+    return torch.stack(rows)
+
+
+# --- fusion
+
+
+def tin(fusion: Layer, nodes: Tensor, semantic: Tensor, syntactic: Tensor) -> Tensor:
+    semantic = fusion.semantic_norm(nodes + two_layers(fusion.semantic, semantic))
+    syntactic = fusion.syntactic_norm(nodes + two_layers(fusion.syntactic, syntactic))
+    (states,) = packed_lstm(fusion.lstm, [torch.cat([semantic, syntactic], dim=1)])
+    return two_layers(fusion.output, states)
+
+
+def two_layers(layers: Layer, x: Tensor) -> Tensor:
+    return layers[3](F.relu(layers[0](x)))
+
+
+def branches(fusion: Layer, nodes: Tensor, semantic: Tensor, syntactic: Tensor) -> tuple[Tensor, Tensor]:
+    norms = fusion.branches
+    return norms.semantic_norm(nodes + semantic), norms.syntactic_norm(nodes + syntactic)
+
+
+def cross_attention(fusion: Layer, nodes: Tensor, semantic: Tensor, syntactic: Tensor) -> Tensor:
+    semantic, syntactic = branches(fusion, nodes, semantic, syntactic)
+    left = semantic + attention(fusion.to_syntactic, semantic, syntactic)
+    right = syntactic + attention(fusion.to_semantic, syntactic, semantic)
+    mlp, norm = fusion.output
+    return norm(two_layers(mlp, torch.cat([left, right], dim=1)))
+
+
+def light_cross_attention(fusion: Layer, nodes: Tensor, semantic: Tensor, syntactic: Tensor) -> Tensor:
+    semantic, syntactic = branches(fusion, nodes, semantic, syntactic)
+    return fusion.norm(semantic + attention(fusion.attention, semantic, syntactic))
+
+
+def gated(fusion: Layer, nodes: Tensor, semantic: Tensor, syntactic: Tensor) -> Tensor:
+    semantic, syntactic = branches(fusion, nodes, semantic, syntactic)
+    left = attention(fusion.to_syntactic, semantic, syntactic)
+    right = attention(fusion.to_semantic, syntactic, semantic)
+    gate = torch.sigmoid(fusion.gate(torch.cat([left, right], dim=1)))
+    return fusion.norm(nodes + gate * left + (1 - gate) * right)
+
+
+FUSIONS = {
+    "tin": tin,
+    "cross_attention": cross_attention,
+    "light_cross_attention": light_cross_attention,
+    "gated": gated,
+}
+
+
+# --- spans
+
+
+def score_spans(model: D2E2SForTripletExtraction, sentences: list[Sentence]) -> Spans:
+    """Concatenate first word, last word and root of every span; add the masked maximum and the width."""
+    scorer: Layer = model.span_scorer
+    places = all_spans(sentences, model.config.max_span_width)
+    nodes = nn.utils.rnn.pad_sequence([sentence.nodes for sentence in sentences], batch_first=True)
+    size = scorer.root.out_features
+    start, end, inside = (scorer.words.weight[i * size : (i + 1) * size] for i in range(3))
+    ends = torch.stack([span_nodes(row, spans) for row, spans in zip(nodes, padded(places), strict=True)])
+    weight = torch.cat([start, end, scorer.root.weight], dim=1)
+    pooled = masked_max(nodes[:, 1:] @ inside.T, places)
+    if scorer.boundary is not None:
+        refined = [refine(scorer.boundary, row[1:], spans) for row, spans in zip(nodes, places, strict=True)]
+        pooled = pooled + nn.utils.rnn.pad_sequence(refined, batch_first=True)
+    widths = torch.tensor([[end - start - 1 for start, end in spans] for spans in padded(places)], device=nodes.device)
+    features = F.relu(F.linear(ends, weight, scorer.root.bias) + pooled + scorer.width_embedding(widths))
+    return Spans(places, features, scorer.output(features))
+
+
+def all_spans(sentences: list[Sentence], width: int) -> list[list[Span]]:
+    return [
+        [
+            (start, end)
+            for start in range(sentence.length)
+            for end in range(start + 1, min(start + width, sentence.length) + 1)
+        ]
+        for sentence in sentences
+    ]
+
+
+def padded(places: list[list[Span]]) -> list[list[Span]]:
+    """As many spans for each sentence; the first word stands where there is none."""
+    most = max(map(len, places))
+    return [[*spans, *[(0, 1)] * (most - len(spans))] for spans in places]
+
+
+def span_nodes(nodes: Tensor, spans: list[Span]) -> Tensor:
+    """First word, last word and root of each span: `(N, D)` to `(Q, 3 D)`."""
+    rows = [torch.cat([nodes[start + 1], nodes[end], nodes[0]]) for start, end in spans]
+    return torch.stack(rows)
+
+
+def masked_max(words: Tensor, ranges: list[list[Span]]) -> Tensor:
+    """Maximum over the words of each range, by a mask `(B, Q, W)`: `(B, W, P)` to `(B, Q, P)`."""
+    mask = torch.zeros(len(ranges), max(map(len, ranges)), words.shape[1], device=words.device)
+    for b, row in enumerate(ranges):
+        for q, (start, end) in enumerate(row):
+            mask[b, q, start:end] = 1.0
+    return (words[:, None] + (1.0 - mask[..., None]) * MINUS_INFINITY).amax(2)
+
+
+def refine(layer: Layer, words: Tensor, spans: list[Span]) -> Tensor:
+    """Boundary attention `(Q, P)`: a full softmax inside each span for its first and for its last word."""
+    key = layer.key(words)
+    size = key.shape[1]
+    rows = []
+    for start, end in spans:
+        inside, total = slice(start, end), torch.zeros_like(key[0])
+        for maps, word in ((layer.start, start), (layer.end, end - 1)):
+            query, value = maps(words[word])[:size], maps(words[inside])[:, size:]
+            total = total + torch.softmax(key[inside] @ query / math.sqrt(size), dim=0) @ value
+        rows.append(torch.tanh(total))
+    return torch.stack(rows)
+
+
+# --- candidates and pairs
+
+
+def choose_candidates(spans: Spans, classes: list[dict[Span, int]], kind: int, most: int) -> list[list[Span]]:
+    """The best spans of a kind in each sentence, gold ones (those in `classes`) before all others."""
+    chosen = []
+    for logits, places, gold in zip(spans.logits, spans.places, classes, strict=True):
+        scores = torch.log_softmax(logits, dim=1)[:, kind].tolist()
+        rank = {span: (gold.get(span) == kind, score) for span, score in zip(places, scores, strict=False)}
+        chosen.append(sorted(places, key=lambda span: rank[span], reverse=True)[:most])
+    return chosen
+
+
+def score_pairs(
+    model: D2E2SForTripletExtraction,
+    sentences: list[Sentence],
+    spans: Spans,
+    aspects: list[list[Span]],
+    opinions: list[list[Span]],
+) -> list[Tensor]:
+    """Logits `(K, L, 1 + sentiments)` of each sentence: one concatenation a pair, then one linear map."""
+    scorer: Layer = model.pair_scorer
+    weight = torch.cat([scorer.aspect.weight, scorer.opinion.weight], dim=1)
+    logits = []
+    for b, sentence in enumerate(sentences):
+        pairs = [(aspect, opinion) for aspect in aspects[b] for opinion in opinions[b]]
+        ends = {span: candidate(sentence, spans, b, span) for pair in pairs for span in pair}
+        both = torch.stack([torch.cat([ends[aspect], ends[opinion]]) for aspect, opinion in pairs])
+        extra = between(scorer, sentence.nodes[1:], pairs)
+        features = F.relu(F.linear(both, weight, scorer.aspect.bias) + extra)
+        logits.append(scorer.output(features).reshape(len(aspects[b]), len(opinions[b]), -1))
+    return logits
+
+
+def candidate(sentence: Sentence, spans: Spans, index: int, span: Span) -> Tensor:
+    """First word, last word and features of a span: `(2 D + P,)`."""
+    start, end = span
+    return torch.cat([sentence.nodes[start + 1], sentence.nodes[end], spans.feature(index, span)])
+
+
+def between(scorer: Layer, words: Tensor, pairs: list[tuple[Span, Span]]) -> Tensor:
+    """Maximum over the words between the spans of each pair, plus the embedded signed distance: `(Q, P)`."""
+    gaps = [context_range(*pair) for pair in pairs]
+    pooled = masked_max(scorer.context(words)[None], [gaps])[0]
+    rows = []
+    for row, (start, end), (aspect, opinion) in zip(pooled, gaps, pairs, strict=True):
+        distance = min(end - start + 1, MAX_DISTANCE)
+        signed = distance if opinion[0] >= aspect[0] else -distance
+        context = row if end > start else scorer.no_context
+        rows.append(context + scorer.distance.weight[signed + MAX_DISTANCE])
+    return torch.stack(rows)
+
+
+def context_range(aspect: Span, opinion: Span) -> Span:
+    """The words between two spans, (0, 0) if there are none or the spans overlap."""
+    first, second = sorted((aspect, opinion))
+    return (first[1], second[0]) if second[0] > first[1] else (0, 0)
+
+
+# --- output
+
+
+def collect(
+    config: D2E2SConfig,
+    sentences: list[Sentence],
+    spans: Spans,
+    aspects: list[list[Span]],
+    opinions: list[list[Span]],
+    pair_logits: list[Tensor],
+) -> D2E2SOutput:
+    """The parts in the layout of the fast output."""
+    triplets, scores = decode_triplets(config, aspects, opinions, pair_logits)
+    return D2E2SOutput(
+        triplets=triplets,
+        scores=scores,
+        span_logits=span_grid(spans, max(sentence.length for sentence in sentences), config.max_span_width),
+        pair_logits=stack_padded(pair_logits),
+        aspects=stack_padded([torch.tensor(rows) for rows in aspects]),
+        opinions=stack_padded([torch.tensor(rows) for rows in opinions]),
+        **{name: optional(sentences, name) for name in ("arc_logits", "semantic_graph", "syntactic_graph")},
+    )
+
+
+def optional(sentences: list[Sentence], name: str) -> Tensor | None:
+    parts = [getattr(sentence, name) for sentence in sentences]
+    return None if parts[0] is None else stack_padded(parts)
+
+
+def stack_padded(parts: list[Tensor]) -> Tensor:
+    """Stack tensors of the same rank with zeros where one is smaller."""
+    sizes = [max(part.shape[d] for part in parts) for d in range(parts[0].dim())]
+    whole = parts[0].new_zeros(len(parts), *sizes)
+    for row, part in zip(whole, parts, strict=True):
+        row[tuple(slice(size) for size in part.shape)] = part.detach()
+    return whole
+
+
+def span_grid(spans: Spans, words: int, width: int) -> Tensor:
+    """Span logits in the layout `(B, W, S, 3)`."""
+    grid = spans.logits.new_zeros(len(spans.places), words, width, 3)
+    for b, places in enumerate(spans.places):
+        for q, (start, end) in enumerate(places):
+            grid[b, start, end - start - 1] = spans.logits[b, q].detach()
+    return grid
+
+
+def decode_triplets(
+    config: D2E2SConfig, aspects: list[list[Span]], opinions: list[list[Span]], pair_logits: list[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Sort all pairs by the probability of their best sentiment; keep the best above the threshold."""
+    triplets = torch.full((len(pair_logits), config.max_triplets, 5), -100)
+    scores = torch.full((len(pair_logits), config.max_triplets), -100.0)
+    for b, logits in enumerate(pair_logits):
+        found = scored_triplets(aspects[b], opinions[b], (logits / config.temperature).softmax(-1).tolist())
+        found = [row for row in found if row[0] >= config.decision_threshold]
+        for row, (score, triplet) in enumerate(sorted(found, reverse=True)[: config.max_triplets]):
+            triplets[b, row], scores[b, row] = torch.tensor(triplet), score
+    return triplets, scores
+
+
+def scored_triplets(
+    aspects: list[Span], opinions: list[Span], probabilities: list[list[list[float]]]
+) -> list[tuple[float, tuple[int, ...]]]:
+    found: list[tuple[float, tuple[int, ...]]] = []
+    for aspect, row in zip(aspects, probabilities, strict=True):
+        for opinion, (_, *sentiments) in zip(opinions, row, strict=True):
+            best = max(sentiments)
+            found.append((best, (*aspect, *opinion, sentiments.index(best))))
+    return found
+
+
+# --- losses
+
+
+def gold_triplets(labels: Tensor | None, sentences: int) -> list[list[tuple[Span, Span, int]]] | None:
+    """Aspect, opinion and sentiment of every gold triplet of each sentence, None without labels."""
+    if labels is None:
+        return None
+    rows = [[row for row in labels[b].tolist() if row[0] >= 0] for b in range(sentences)]
+    return [[((a, b), (c, d), sentiment) for a, b, c, d, sentiment in sentence] for sentence in rows]
+
+
+def span_classes(gold: list[tuple[Span, Span, int]], width: int) -> dict[Span, int]:
+    """1 for aspects, 2 for opinions, opinion where a span is both; spans that are too wide have no class."""
+    classes = {aspect: 1 for aspect, _, _ in gold} | {opinion: 2 for _, opinion, _ in gold}
+    return {(start, end): label for (start, end), label in classes.items() if end - start <= width}
+
+
+def loss_weight(config: D2E2SConfig, name: str) -> float:
+    return {
+        "span": 1.0,
+        "pair": 1.0,
+        "parser": config.parser_loss_weight,
+        "contrastive": config.contrastive_loss_weight,
+        "graph_consistency": config.graph_consistency_weight,
+    }[name]
+
+
+def literal_losses(
+    model: D2E2SForTripletExtraction,
+    inputs: Mapping[str, Tensor],
+    sentences: list[Sentence],
+    spans: Spans,
+    aspects: list[list[Span]],
+    opinions: list[list[Span]],
+    pair_logits: list[Tensor],
+    gold: list[list[tuple[Span, Span, int]]],
+) -> dict[str, Tensor]:
+    """Each loss that is switched on, by its name, unweighted."""
+    config, words = model.config, sum(sentence.length for sentence in sentences)
+    losses = {
+        "span": span_loss(spans, gold, config.max_span_width) / words,
+        "pair": pair_loss(aspects, opinions, pair_logits, gold) / words,
+    }
+    if sentences[0].arc_logits is not None and inputs.get("heads") is not None and config.parser_loss_weight:
+        losses["parser"] = parser_loss(model, inputs, sentences)
+    if config.contrastive_loss_weight:
+        losses["contrastive"] = contrastive_loss(spans, gold, config)
+    if config.graph_consistency_weight and sentences[0].syntactic_graph is not None:
+        losses["graph_consistency"] = consistency_loss(sentences)
+    return losses
+
+
+def span_loss(spans: Spans, gold: list[list[tuple[Span, Span, int]]], width: int) -> Tensor:
+    total = spans.logits.new_zeros(())
+    for b, places in enumerate(spans.places):
+        classes = span_classes(gold[b], width)
+        for q, span in enumerate(places):
+            total = total - torch.log_softmax(spans.logits[b, q], dim=0)[classes.get(span, 0)]
+    return total
+
+
+def pair_loss(
+    aspects: list[list[Span]],
+    opinions: list[list[Span]],
+    pair_logits: list[Tensor],
+    gold: list[list[tuple[Span, Span, int]]],
+) -> Tensor:
+    total = pair_logits[0].new_zeros(())
+    for b, logits in enumerate(pair_logits):
+        # A pair with two sentiments counts with the later one in the order of the labels.
+        classes = {(aspect, opinion): 1 + sentiment for aspect, opinion, sentiment in sorted(gold[b])}
+        pairs = [(aspect, opinion) for aspect in aspects[b] for opinion in opinions[b]]
+        target = torch.tensor([classes.get(pair, 0) for pair in pairs], device=logits.device)
+        total = total + F.cross_entropy(logits.flatten(0, 1), target, reduction="sum")
+    return total
+
+
+def parser_loss(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tensor], sentences: list[Sentence]) -> Tensor:
+    """Mean over the words with a known head, plus the mean over those with a known relation."""
+    parser: Layer = model.d2e2s.parser
+    arcs, relations = [], []
+    labelled = inputs.get("deprels") is not None and parser.relation is not None
+    for b, sentence in enumerate(sentences):
+        heads = inputs["heads"][b, : sentence.length].tolist()
+        assert sentence.arc_logits is not None
+        arcs += known_losses(sentence.arc_logits, heads)
+        if labelled:
+            logits = relation_logits(parser.relation, sentence.encoder_nodes, heads)
+            relations += known_losses(logits, inputs["deprels"][b, : sentence.length].tolist())
+    return sum((torch.stack(losses).mean() for losses in (arcs, relations) if losses), sentences[0].nodes.new_zeros(()))
+
+
+def known_losses(logits: Tensor, targets: list[int]) -> list[Tensor]:
+    return [-torch.log_softmax(row, dim=0)[t] for row, t in zip(logits, targets, strict=True) if t >= 0]
+
+
+def contrastive_loss(spans: Spans, gold: list[list[tuple[Span, Span, int]]], config: D2E2SConfig) -> Tensor:
+    """Symmetric InfoNCE over the triplets of the batch, pair by pair; other gold pairs are no negatives."""
+    rows = [(b, a, o) for b, sentence in enumerate(gold) for a, o, _ in sentence if fits(a, o, config.max_span_width)]
+    if not rows:
+        return spans.features.new_zeros(())
+    aspects = [F.normalize(spans.feature(b, aspect), dim=0) for b, aspect, _ in rows]
+    opinions = [F.normalize(spans.feature(b, opinion), dim=0) for b, _, opinion in rows]
+    total = spans.features.new_zeros(())
+    for i in range(len(rows)):
+        own = aspects[i] @ opinions[i] / config.contrastive_temperature
+        for pairs in ([(i, j) for j in range(len(rows))], [(j, i) for j in range(len(rows))]):
+            used = [(a, o) for a, o in pairs if a == o or not is_gold(rows, a, o)]
+            cosines = [aspects[a] @ opinions[o] / config.contrastive_temperature for a, o in used]
+            total = total + torch.logsumexp(torch.stack(cosines), dim=0) - own
+    return total / (2 * len(rows))
+
+
+def fits(aspect: Span, opinion: Span, width: int) -> bool:
+    return all(end - start <= width for start, end in (aspect, opinion))
+
+
+def is_gold(rows: list[tuple[int, Span, Span]], aspect: int, opinion: int) -> bool:
+    """Whether the aspect of one row and the opinion of another form a triplet of their sentence."""
+    (sentence, span, _), (other, _, opinion_span) = rows[aspect], rows[opinion]
+    return sentence == other and (sentence, span, opinion_span) in rows
+
+
+def consistency_loss(sentences: list[Sentence]) -> Tensor:
+    """KL(syntactic || semantic) of each node's neighbours, mean over all nodes."""
+    terms = []
+    for sentence in sentences:
+        assert sentence.syntactic_graph is not None and sentence.semantic_graph is not None
+        for weights, semantic in zip(sentence.syntactic_graph, sentence.semantic_graph, strict=True):
+            target = weights / weights.sum()
+            ratio = torch.log(target.clamp(min=1e-6)) - torch.log(semantic.clamp(min=1e-6))
+            terms.append((target * ratio).sum())
+    return torch.stack(terms).mean()

@@ -1,0 +1,381 @@
+"""Triplets for texts of the command line, or for a column of a file, into a file that keeps every column.
+
+d2e2s predict "The food was great but the service was slow." --model outputs/quickstart
+d2e2s predict reviews.csv --text_column review --out triplets.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow.parquet
+import torch
+import transformers
+from datasets import Dataset, Features, IterableDataset, List, Value, load_dataset
+from huggingface_hub.errors import StrictDataclassError
+from rich.console import Console
+from rich.text import Text
+from safetensors import SafetensorError
+from tqdm.auto import tqdm
+from transformers import PreTrainedConfig
+
+from .configuration_d2e2s import D2E2SConfig
+from .data_scripts.records import write_atomically
+from .modeling_d2e2s import D2E2SForTripletExtraction
+from .pipeline_d2e2s import TASK, TripletExtractionPipeline
+from .processing_d2e2s import D2E2SProcessor
+
+QUICKSTART = "outputs/quickstart"
+TEXT_COLUMN, OUTPUT_COLUMN = "text", "predicted_triplets"
+# Suffix: builder of `datasets`, its arguments.
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".jsonl": ("json", {}),
+    ".csv": ("csv", {"sep": ","}),
+    ".tsv": ("csv", {"sep": "\t"}),
+    ".parquet": ("parquet", {}),
+    ".txt": ("text", {}),
+}
+ROWS_AT_ONCE = 1024
+
+_TERM = {"text": Value("string"), "start": Value("int64"), "end": Value("int64")}
+TRIPLETS = List({"aspect": _TERM, "opinion": _TERM, "sentiment": Value("string"), "score": Value("float64")})
+COLOURS = {"POS": "green", "NEG": "red", "NEU": "yellow"}
+
+Columns = dict[str, list[Any]]
+
+
+def load_pipeline(
+    model: str, device: str | int | torch.device | None = None, dtype: str = "auto", **options: Any
+) -> TripletExtractionPipeline:
+    """The pipeline of a checkpoint, with the code of this package.
+
+    Args:
+        model: folder or Hub name of a D2E2S checkpoint.
+        device, options: as for `TripletExtractionPipeline`; no device = the first accelerator there is, or the CPU.
+        dtype: as for `from_pretrained`.
+
+    Raises:
+        ValueError: another kind of model, or damaged weights.
+        OSError: there is no such checkpoint.
+    """
+    kind = PreTrainedConfig.get_config_dict(model)[0].get("model_type")
+    if kind != D2E2SConfig.model_type:
+        raise ValueError(f"{model}: no D2E2S checkpoint (its model_type is {kind!r})")
+    try:
+        network = D2E2SForTripletExtraction.from_pretrained(model, dtype=dtype)
+        processor = D2E2SProcessor.from_pretrained(model)
+    except SafetensorError as error:
+        raise ValueError(f"{model}: the weights are damaged: {error}") from None
+    place: Any = device  # the base class takes names as well
+    try:
+        return TripletExtractionPipeline(network, processor=processor, task=TASK, device=place, **options)
+    except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there
+        raise ValueError(f"device {device!r} cannot be used: {error}") from None
+
+
+@dataclass
+class Table:
+    """Rows of a file, a few at a time: `batches` of columns, and the types of the columns."""
+
+    name: str
+    features: Features
+    batches: Iterable[Columns]
+    empty: int = field(default=0, init=False)
+
+    def texts(self, column: str) -> Iterator[tuple[Columns, list[Any]]]:
+        """Each batch with its texts (a list of words is one as well); counts the empty ones in `empty`.
+
+        Raises:
+            ValueError: a row without text, with its number.
+        """
+        done = 0
+        for batch in self.batches:
+            texts = batch[column]
+            for number, text in enumerate(texts, start=done + 1):
+                if not isinstance(text, str) and not (isinstance(text, list) and _is_words(text)):
+                    raise ValueError(f"{self.name}: row {number}: {column} is {text!r}; expected text")
+                self.empty += not text or (isinstance(text, str) and text.isspace())
+            done += len(texts)
+            yield batch, texts
+        if done == self.empty:
+            raise ValueError(f"{self.name}: no text in column {column!r}")
+
+
+def _is_words(items: list[Any]) -> bool:
+    return all(isinstance(item, str) and item for item in items)
+
+
+def read_table(path: str) -> Table:
+    """Stream a `.jsonl`, `.csv`, `.tsv`, `.parquet` or `.txt` file (one text a line).
+
+    Columns of CSV and TSV stay text as they stand: `007` stays `007`, `NA` stays `NA`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another kind of file, no rows, not UTF-8 or malformed; some of it only when the rows are read.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(f"{path}: cannot read {suffix or 'this'} files; expected {', '.join(FORMATS)}")
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: no such file")
+    builder, options = FORMATS[suffix]
+    with _errors_of(path):
+        if builder == "csv":
+            options = {**options, "features": _text_columns(path, options["sep"]), "keep_default_na": False}
+        rows = load_dataset(builder, data_files=path, split="train", streaming=True, **options)
+    return Table(path, rows.features or Features({TEXT_COLUMN: Value("string")}), _read(path, rows))
+
+
+def _text_columns(path: str, separator: str) -> Features:
+    """The columns that the header names, all of text."""
+    with open(path, encoding="utf-8-sig", newline="") as lines:
+        return Features({name: Value("string") for name in next(csv.reader(lines, delimiter=separator))})
+
+
+def _read(path: str, rows: IterableDataset) -> Iterator[Columns]:
+    with _errors_of(path):
+        yield from rows.iter(ROWS_AT_ONCE)
+
+
+@contextmanager
+def _errors_of(path: str) -> Iterator[None]:
+    """Errors while a file is read, with its name."""
+    try:
+        yield
+    except StopIteration:
+        raise ValueError(f"{path}: no rows") from None
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise ValueError(f"{path}: not UTF-8 (byte {byte:#x}); save the file as UTF-8") from None
+    except (ValueError, TypeError, csv.Error) as error:
+        raise ValueError(f"{path}: cannot be read: {error}") from None
+
+
+def predicted(
+    extract: TripletExtractionPipeline,
+    table: Table,
+    text_column: str = TEXT_COLUMN,
+    output_column: str = OUTPUT_COLUMN,
+    **options: Any,
+) -> Iterator[Columns]:
+    """The batches of a table with a column of triplets added.
+
+    Args:
+        options: of the pipeline's call, such as `threshold`.
+
+    Raises:
+        ValueError: no such column, a column of the output's name, or a row without text.
+    """
+    check_columns(table, text_column, output_column)
+    for batch, texts in table.texts(text_column):
+        yield {**batch, output_column: extract(texts, **options)}
+
+
+def check_columns(table: Table, text_column: str, output_column: str = OUTPUT_COLUMN) -> None:
+    """Whether there is a column to read, and none of the name to write."""
+    if text_column not in table.features:
+        columns = ", ".join(table.features)
+        raise ValueError(f"{table.name}: no column {text_column!r}; choose --text_column from: {columns}")
+    if output_column in table.features:
+        raise ValueError(f"{table.name}: has a column {output_column!r} already; give another --output_column")
+
+
+def write_table(path: str, batches: Iterable[Columns], features: Features) -> None:
+    """Write `.jsonl` or `.parquet` as the batches come; the file appears whole or not at all.
+
+    Args:
+        features: types of all columns.
+
+    Raises:
+        ValueError: another suffix, or (Parquet) rows that do not fit the types.
+    """
+    check_output(path)
+    write = _write_parquet if Path(path).suffix == ".parquet" else _write_jsonl
+    write_atomically(Path(path), lambda temporary: write(temporary, batches, features))
+
+
+def check_output(path: str) -> None:
+    """Whether a file of this name can be written.
+
+    Raises:
+        ValueError: another suffix than `.jsonl` and `.parquet`.
+        OSError: it is a folder, or its folder cannot be written to.
+    """
+    if Path(path).suffix not in (".jsonl", ".parquet"):
+        raise ValueError(f"{path}: cannot write this kind of file; expected .jsonl or .parquet")
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path}: is a folder; expected a file name")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _write_jsonl(path: Path, batches: Iterable[Columns], features: Features) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows_of(batches):
+            file.write(to_json(row) + "\n")
+
+
+def _write_parquet(path: Path, batches: Iterable[Columns], features: Features) -> None:
+    with pyarrow.parquet.ParquetWriter(path, features.arrow_schema) as writer:
+        for batch in batches:
+            writer.write_table(Dataset.from_dict(batch, features=features).data.table)
+
+
+def rows_of(batches: Iterable[Columns]) -> Iterator[dict[str, Any]]:
+    """Columns to rows."""
+    for batch in batches:
+        yield from (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
+
+
+def to_json(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, default=str)
+
+
+def with_progress(extract: TripletExtractionPipeline, batches: Iterable[Columns]) -> Iterator[Columns]:
+    """The batches, with a bar of sentences a second on stderr if that is a terminal."""
+    with tqdm(unit="sentence", disable=None, smoothing=0) as bar:
+        for batch in batches:
+            bar.update(extract.sentences_read - bar.n)
+            yield batch
+
+
+def write_predictions(
+    extract: TripletExtractionPipeline,
+    table: Table,
+    output_path: str,
+    text_column: str = TEXT_COLUMN,
+    output_column: str = OUTPUT_COLUMN,
+    **options: Any,
+) -> None:
+    """Write a table with its triplets to a `.jsonl` or `.parquet` file; `options` are those of the pipeline's call.
+
+    Raises:
+        ValueError, OSError: see `read_table`, `predicted`, `write_table`. Nothing is written then.
+    """
+    batches = with_progress(extract, predicted(extract, table, text_column, output_column, **options))
+    write_table(output_path, batches, Features({**table.features, output_column: TRIPLETS}))
+
+
+def show(row: dict[str, Any], text_column: str, output_column: str, console: Console) -> None:
+    """Print a row: coloured triplets in a terminal, one JSON object a line elsewhere."""
+    if not console.is_terminal:
+        print(to_json(row))
+        return
+    text = row[text_column] if isinstance(row[text_column], str) else " ".join(row[text_column])
+    console.print(coloured(text, row[output_column]))
+    for triplet in row[output_column]:
+        colour = COLOURS.get(triplet["sentiment"], "magenta")
+        line = Text("  ").append(triplet["aspect"]["text"], "bold cyan").append(" | ")
+        line.append(triplet["opinion"]["text"], f"bold {colour}").append(f" | {triplet['sentiment']}", colour)
+        console.print(line.append(f" {triplet['score']:.2f}", "dim"))
+    if not row[output_column]:
+        console.print("  (no triplet)", style="dim")
+
+
+def coloured(text: str, triplets: Sequence[dict[str, Any]]) -> Text:
+    """The text with its aspects and opinions marked."""
+    marked = Text(text)
+    for triplet in triplets:
+        opinion, colour = triplet["opinion"], COLOURS.get(triplet["sentiment"], "magenta")
+        marked.stylize("bold cyan underline", triplet["aspect"]["start"], triplet["aspect"]["end"])
+        marked.stylize(f"bold {colour}", opinion["start"], opinion["end"])
+    return marked
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `d2e2s predict`; errors of input or output are one line on stderr and exit code 2."""
+    arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said once, below
+    transformers.logging.disable_progress_bar()
+    try:
+        run(arguments)
+    except BrokenPipeError:  # the reader of a pipe has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, TypeError, OSError, StrictDataclassError) as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Predict what the arguments ask for.
+
+    Raises:
+        ValueError, OSError: input, output or a checkpoint that cannot be used.
+    """
+    columns = (arguments.text_column, arguments.output_column)
+    table = _input_table(arguments.inputs)
+    check_columns(table, *columns)
+    if arguments.out is not None:
+        check_output(arguments.out)
+    extract = load_pipeline(_model(arguments.model), arguments.device, arguments.dtype, batch_size=arguments.batch_size)
+    options = {name: getattr(arguments, name) for name in ("threshold", "top_k", "aspects")}
+    if arguments.out is not None:
+        write_predictions(extract, table, arguments.out, *columns, **options)
+    else:
+        console = Console()
+        for row in rows_of(predicted(extract, table, *columns, **options)):
+            show(row, *columns, console)
+    if table.empty:
+        print(f"{table.name}: {table.empty} rows without text have no triplets", file=sys.stderr)
+
+
+def _input_table(inputs: Sequence[str]) -> Table:
+    """The file that was named, or the texts themselves."""
+    files = [name for name in inputs if _names_file(name)]
+    if files and len(inputs) > 1:
+        raise ValueError(f"give either texts or one file, got {len(inputs)} arguments and among them {files[0]}")
+    if files:
+        return read_table(files[0])
+    for text in inputs:
+        if not text.strip():
+            raise ValueError("the text is empty")
+    return Table("command line", Features({TEXT_COLUMN: Value("string")}), [{TEXT_COLUMN: list(inputs)}])
+
+
+def _names_file(argument: str) -> bool:
+    known = Path(argument).suffix.lower() in FORMATS and not any(map(str.isspace, argument))
+    return known or os.path.exists(argument)
+
+
+def _model(name: str | None) -> str:
+    if name is not None:
+        return name
+    if os.path.isfile(os.path.join(QUICKSTART, "config.json")):
+        return QUICKSTART
+    raise ValueError(
+        f"no model: give --model (folder or Hub name of a D2E2S checkpoint), or train {QUICKSTART}: "
+        "python run_aste.py configs/quickstart.yaml"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="d2e2s predict", description="Extract triplets from raw text.")
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="TEXT|FILE", help=f"texts, or one file ({', '.join(FORMATS)})")
+    add("--model", help=f"folder or Hub name of a D2E2S checkpoint; default: {QUICKSTART}, if it was trained")
+    add("--out", metavar="FILE", help="write the rows with their triplets to this .jsonl or .parquet file")
+    add("--text_column", default=TEXT_COLUMN, help="column with the text, or lists of words (default: %(default)s)")
+    add("--output_column", default=OUTPUT_COLUMN, help="column for the triplets (default: %(default)s)")
+    add("--threshold", type=float, help="lowest score of a triplet; default: the model's own")
+    add("--top_k", type=int, help="only the best triplets of each text")
+    add("--aspects", nargs="+", metavar="ASPECT", help="only triplets of these aspects")
+    add("--batch_size", type=int, help="sentences a batch (default: 32)")
+    add("--device", help="cpu, cuda, cuda:1, mps, ...; default: the first accelerator there is")
+    dtypes = ("auto", "float32", "bfloat16", "float16")
+    add("--dtype", default="auto", choices=dtypes, help="number format of the model (default: as saved)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

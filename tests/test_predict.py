@@ -1,0 +1,277 @@
+"""The command line: every kind of file in, JSONL and Parquet out, and what goes wrong in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from datasets import Dataset, load_dataset
+from rich.console import Console
+from tiny_models import tiny_checkpoint, tiny_encoder
+
+from d2e2s import TripletExtractionPipeline, cli, predict, train
+from d2e2s.predict import load_pipeline, read_table, rows_of, write_predictions
+
+TEXTS = ["The food was great. The service was slow!", "It was great", "naïve 食べ物 😀 good"]
+ROWS = [{"id": f"00{i}", "text": text, "n": i} for i, text in enumerate(TEXTS)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def extract(model: Path) -> TripletExtractionPipeline:
+    return load_pipeline(str(model), device="cpu")
+
+
+def _delimited(separator: str) -> str:
+    lines = [separator.join(ROWS[0]), *(separator.join(f'"{value}"' for value in row.values()) for row in ROWS)]
+    return "\n".join(lines) + "\n"
+
+
+CONTENTS = {
+    ".jsonl": "".join(json.dumps(row) + "\n" for row in ROWS),
+    ".csv": _delimited(","),
+    ".tsv": _delimited("\t"),
+    ".txt": "\n".join(TEXTS) + "\n",
+}
+
+
+def _input(folder: Path, suffix: str) -> Path:
+    path = folder / f"reviews{suffix}"
+    if suffix == ".parquet":
+        Dataset.from_list(ROWS).to_parquet(path)
+    else:
+        path.write_text(CONTENTS[suffix], encoding="utf-8")
+    return path
+
+
+def _expected(suffix: str) -> list[dict[str, Any]]:
+    if suffix == ".txt":
+        return [{"text": text} for text in TEXTS]
+    return [{**row, "n": str(row["n"])} for row in ROWS] if suffix in (".csv", ".tsv") else ROWS
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        return pyarrow.parquet.read_table(path).to_pylist()
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("output", [".jsonl", ".parquet"])
+@pytest.mark.parametrize("suffix", [*CONTENTS, ".parquet"])
+def test_every_column_is_kept(extract: TripletExtractionPipeline, tmp_path: Path, suffix: str, output: str) -> None:
+    out = tmp_path / f"out{output}"
+    write_predictions(extract, read_table(str(_input(tmp_path, suffix))), str(out), threshold=0.3)
+    rows = _read(out)
+    assert [row.pop("predicted_triplets") for row in rows] == extract(TEXTS, threshold=0.3)
+    assert rows == _expected(suffix)
+    assert {path.name for path in tmp_path.iterdir()} == {f"reviews{suffix}", out.name}
+
+
+def test_parquet_output_is_a_data_set(extract: TripletExtractionPipeline, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    write_predictions(extract, read_table(str(_input(tmp_path, ".jsonl"))), str(out))
+    rows = load_dataset("parquet", data_files=str(out), split="train", cache_dir=str(tmp_path / "cache"))
+    assert rows.features["predicted_triplets"] == predict.TRIPLETS
+
+
+def test_delimited_values_stay_as_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes('\ufeffid,text\n007,"a, ""b""\nc"\n1e3,NA\n,\n'.encode())
+    assert list(rows_of(read_table(str(path)).batches)) == [
+        {"id": "007", "text": 'a, "b"\nc'},
+        {"id": "1e3", "text": "NA"},
+        {"id": "", "text": ""},
+    ]
+
+
+def test_lists_of_words_are_texts(extract: TripletExtractionPipeline, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    path.write_text(json.dumps({"tokens": ["good", "food"]}) + "\n", encoding="utf-8")
+    write_predictions(extract, read_table(str(path)), str(out), text_column="tokens")
+    assert _read(out)[0]["predicted_triplets"] == extract([["good", "food"]])[0]
+
+
+def test_many_batches_of_rows(
+    extract: TripletExtractionPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "ROWS_AT_ONCE", 2)
+    for output in ("out.jsonl", "out.parquet"):
+        write_predictions(extract, read_table(str(_input(tmp_path, ".jsonl"))), str(tmp_path / output))
+    assert _read(tmp_path / "out.jsonl") == _read(tmp_path / "out.parquet")
+    assert [row["id"] for row in _read(tmp_path / "out.jsonl")] == ["000", "001", "002"]
+
+
+# --- the command
+
+
+def test_text_gives_json_in_a_pipe(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["predict", "The food was great.", "Bad", "--model", str(model), "--threshold", "0", "--device", "cpu"]
+    assert cli.main(words) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["text"] for row in rows] == ["The food was great.", "Bad"]
+    assert rows[0]["predicted_triplets"]
+
+
+def test_options_reach_the_pipeline(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("review\nThe food and the service\n", encoding="utf-8")
+    words = ["predict", str(path), "--model", str(model), "--text_column", "review", "--output_column", "found"]
+    assert cli.main([*words, "--aspects", "food", "--top_k", "1", "--threshold", "0", "--dtype", "float32"]) == 0
+    [row] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [triplet["aspect"]["text"] for triplet in row["found"]] == ["food"]
+
+
+def test_terminal_shows_colours(capsys: pytest.CaptureFixture[str]) -> None:
+    triplet = {
+        "aspect": {"text": "food", "start": 5, "end": 9},
+        "opinion": {"text": "good", "start": 0, "end": 4},
+        "sentiment": "POS",
+        "score": 0.75,
+    }
+    console = Console(force_terminal=True, width=200, color_system="standard")
+    predict.show({"text": "good food", "found": [triplet]}, "text", "found", console)
+    predict.show({"text": "[red]x", "found": []}, "text", "found", console)
+    out = capsys.readouterr().out
+    assert "\x1b[1;32mgood\x1b[0m \x1b[1;4;36mfood" in out and "POS" in out and "0.75" in out
+    assert "[red]x" in out and "no triplet" in out
+
+
+def test_rows_without_text_are_counted(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "a.csv", tmp_path / "b.jsonl"
+    path.write_text('text\ngood\n""\n" "\n', encoding="utf-8")
+    assert cli.main(["predict", str(path), "--model", str(model), "--out", str(out)]) == 0
+    assert [row["predicted_triplets"] for row in _read(out)[1:]] == [[], []]
+    assert "2 rows without text" in capsys.readouterr().err
+
+
+def test_no_model_names_the_quickstart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["predict", "good food"]) == 2
+    assert "configs/quickstart.yaml" in capsys.readouterr().err
+
+
+def test_quickstart_is_the_default_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("outputs").mkdir()
+    Path(predict.QUICKSTART).symlink_to(model)
+    assert cli.main(["predict", "good food"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "good food"
+
+
+BAD_FILES: dict[str, tuple[bytes, str]] = {
+    "latin.csv": ("text\ncaf\xe9\n".encode("latin-1"), "not UTF-8 (byte 0xe9)"),
+    "latin_header.csv": ("t\xe9xt\ncaf\n".encode("latin-1"), "not UTF-8 (byte 0xe9)"),
+    "latin.tsv": ("text\tid\ncaf\xe9\t1\n".encode("latin-1"), "not UTF-8"),
+    "latin.txt": ("caf\xe9\n".encode("latin-1"), "not UTF-8"),
+    "latin.jsonl": ('{"text": "caf\xe9"}\n'.encode("latin-1"), "not UTF-8"),
+    "no_column.csv": (b"id,review\n1,good\n", "no column 'text'; choose --text_column from: id, review"),
+    "clash.csv": (b"text,predicted_triplets\n1,good\n", "give another --output_column"),
+    "ragged.csv": (b"text,id\ngood,1\nbad,2,3,4\n", "cannot be read: "),
+    "empty.csv": (b"", "no rows"),
+    "empty.jsonl": (b"", "no rows"),
+    "empty.txt": (b"", "no text"),
+    "header.csv": (b"id,text\n", "no text in column 'text'"),
+    "blank.txt": (b"\n \n\n", "no text in column 'text'"),
+    "broken.jsonl": (b'{"text": "good"}\n{"text":\n', "cannot be read: "),
+    "number.jsonl": (b'{"text": "good"}\n{"text": 3}\n', "row 2: text is 3; expected text"),
+    "null.jsonl": (b'{"text": "good"}\n{"id": 3}\n', "row 2: text is None; expected text"),
+    "words.jsonl": (b'{"text": ["good", ""]}\n', "row 1: text is ['good', '']; expected text"),
+    "fake.parquet": (b"hello", "cannot be read: "),
+    "reviews.xlsx": (b"hello", "cannot read .xlsx files; expected .jsonl, .csv, .tsv, .parquet, .txt"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_file(name: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content, message = BAD_FILES[name]
+    path, out = tmp_path / name, tmp_path / "out.jsonl"
+    path.write_bytes(content)
+    out.write_text("old", encoding="utf-8")
+    assert cli.main(["predict", str(path), "--model", str(model), "--out", str(out)]) == 2
+    printed = capsys.readouterr().err.strip().splitlines()
+    assert len(printed) == 1 and printed[0].startswith(f"error: {path}: "), printed
+    assert message in printed[0]
+    assert out.read_text(encoding="utf-8") == "old"
+    assert {path.name for path in tmp_path.iterdir()} == {name, "out.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([""], "the text is empty"),
+        (["good", "  "], "the text is empty"),
+        (["missing.csv"], "missing.csv: no such file"),
+        (["good.txt", "bad"], "either texts or one file"),
+        (["good food", "--out", "x.docx"], "x.docx: cannot write this kind of file"),
+        (["good food", "--out", "."], "cannot write"),
+        (["good food", "--threshold", "2"], "threshold must lie in [0, 1]"),
+        (["good food", "--device", "abacus"], "abacus"),
+    ],
+)
+def test_bad_arguments(
+    words: list[str], message: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["predict", *words, "--model", str(model)]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ") and message in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_d2e2s_checkpoint(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tiny_encoder("bert", tmp_path / "bert")
+    damaged = tiny_checkpoint(tmp_path / "damaged")
+    weights = damaged / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    for folder, message in (
+        (other, "no D2E2S checkpoint (its model_type is 'bert')"),
+        (tmp_path / "nowhere", "nowhere"),
+        (damaged, "the weights are damaged"),
+    ):
+        assert cli.main(["predict", "good food", "--model", str(folder)]) == 2
+        [line] = capsys.readouterr().err.strip().splitlines()
+        assert line.startswith("error: ") and message in line
+
+
+# --- run_aste.py
+
+
+def test_run_aste_predicts_raw_text_as_well(
+    extract: TripletExtractionPipeline, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, ours, theirs = _input(tmp_path, ".csv"), tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    write_predictions(extract, read_table(str(path)), str(ours))
+    words = ["--do_predict", "--predict_file", str(path), "--model_name_or_path", str(model), "--use_cpu"]
+    assert train.main([*words, "--output_file", str(theirs)]) == 0
+    assert len(_read(ours)) == len(_read(theirs)) == len(TEXTS)
+    assert [row["id"] for row in _read(theirs)] == ["000", "001", "002"]
+    assert {path.name for path in tmp_path.iterdir()} == {"reviews.csv", "a.jsonl", "b.jsonl"}
+    assert train.main(words) == 2
+    assert train.main([*words, "--output_file", str(theirs), "--text_column", "review"]) == 2
+    assert train.main([*words, "--output_file", str(theirs), "--do_eval"]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "needs --output_file" in errors[0] and "no column 'review'" in errors[1] and "alone" in errors[2]
+
+
+def test_reader_of_the_pipe_may_leave(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("The food was great.\n" * 300, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = f"{sys.executable} -m d2e2s.cli predict {path} --model {model} --threshold 0 | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, timeout=300)
+    assert json.loads(done.stdout)["text"] == "The food was great."
+    assert "Traceback" not in done.stderr and "error" not in done.stderr
