@@ -30,7 +30,7 @@ def _best_total(scores: list[list[float]]) -> float:
     return max(_total(scores, list(heads)) for heads in every if is_tree(heads))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 @given(scores=SCORES)
 def test_no_tree_scores_higher(scores: list[list[float]]) -> None:
     heads = spanning_tree(scores)

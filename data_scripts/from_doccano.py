@@ -1,0 +1,86 @@
+"""A Doccano export with relations to records.
+
+    python data_scripts/from_doccano.py --input all.jsonl --output_dir data/mine
+
+The project is of the type "Sequence Labeling" with relations, exported as "JSONL(Relation)": a text a line with its
+`entities` and `relations`. The sentiment is the type of the relation, or else the label of the opinion or the aspect
+(as in `--opinion_label Good Bad --positive Good --negative Bad`).
+
+Doccano does not say which texts were looked at: tick "Export only approved documents", or every text without an entity
+is taken for one that has no triplet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+if __package__:
+    from . import annotations as _annotations
+    from .annotations import Document, Link, Report, Span, collect, member, read_text
+    from .records import RecordError
+else:  # run as a file from a clone
+    import annotations as _annotations  # type: ignore
+    from annotations import Document, Link, Report, Span, collect, member, read_text  # type: ignore
+    from records import RecordError  # type: ignore
+
+EXPECTED = 'a line of the "JSONL(Relation)" export, with text, entities and relations'
+
+
+def read_doccano(path: Path, options: argparse.Namespace, report: Report) -> list[Document]:
+    """The texts of an export.
+
+    Raises:
+        RecordError: a malformed line, unless faults are to be skipped; not UTF-8.
+    """
+    return collect(_documents(path, options.text_column, report), report)
+
+
+def _documents(path: Path, text_column: str, report: Report) -> Iterator[Document]:
+    # Not splitlines(): a JSON string may hold U+2028, which is a line to it.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield _document(line, f"{path}:{number}", number, text_column)
+        except RecordError as error:
+            report.fault(f"line {number}", "malformed", "", error)
+
+
+def _document(line: str, where: str, number: int, text_column: str) -> Document:
+    try:
+        item = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise RecordError(where, f"no JSON ({error.msg})", EXPECTED) from None
+    text = member(item, text_column, str, where, f"{EXPECTED}; another field of text is named with --text_column")
+    entities = member(item, "entities", list, where, EXPECTED)
+    relations = member(item, "relations", list, where, EXPECTED)
+    spans = dict(_span(entity, where) for entity in entities)
+    return Document(str(item.get("id", number)), where, text, spans, [_link(item, where) for item in relations])
+
+
+def _span(entity: Any, where: str) -> tuple[str, Span]:
+    key = member(entity, "id", (int, str), where, "an entity with its id")
+    start, end = (
+        member(entity, f"{name}_offset", int, where, "an entity with its offsets") for name in ("start", "end")
+    )
+    return str(key), Span(start, end, [member(entity, "label", str, where, "an entity with its label")])
+
+
+def _link(relation: Any, where: str) -> Link:
+    source, target = (
+        member(relation, f"{name}_id", (int, str), where, "the id of an entity") for name in ("from", "to")
+    )
+    return Link(str(source), str(target), [member(relation, "type", str, where, "a relation with its type")])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return _annotations.main(read_doccano, "Doccano JSONL(Relation) export to records.", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
