@@ -472,7 +472,9 @@ def _checked_heads(heads: Sequence[int] | None, words: Sequence[str], index: int
         )
     itself = [word for word, head in enumerate(heads, 1) if head == word]
     if itself:
-        raise ValueError(f"sentence {index}: word {itself[0]} is its own head: expected another word, or 0 for the root")
+        raise ValueError(
+            f"sentence {index}: word {itself[0]} is its own head: expected another word, or 0 for the root"
+        )
     return list(heads)
 
 
@@ -509,9 +511,7 @@ def _padded_labels(rows: Sequence[Sequence[Sequence[int]] | None], allow_unlabel
         )
     length = max(1, *(len(row or ()) for row in rows))
     blank, unknown = [LABEL_PADDING] * 5, [UNKNOWN_TRIPLETS] * 5
-    return torch.tensor(
-        [[unknown] * length if row is None else [*row, *[blank] * (length - len(row))] for row in rows]
-    )
+    return torch.tensor([[unknown] * length if row is None else [*row, *[blank] * (length - len(row))] for row in rows])
 
 
 def _span(words: Sequence[str], start: int, end: int) -> dict[str, Any]:

@@ -40,6 +40,10 @@ class ModelArguments:
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "D2E2S checkpoint to go on from, in place of --encoder_name_or_path."}
     )
+    word_splitter: str = field(
+        default="penn",
+        metadata={"help": "How a new model splits raw text: penn (English), unicode (any script), whitespace."},
+    )
 
     def __post_init__(self) -> None:
         if (self.encoder_name_or_path is None) == (self.model_name_or_path is None):
@@ -69,6 +73,11 @@ class DataArguments:
         default=None, metadata={"help": "Records that select the epoch and the decision threshold."}
     )
     test_file: str | None = field(default=None, metadata={"help": "Records scored once, at the end."})
+    parser_file: list[str] | None = field(
+        default=None,
+        metadata={"help": "Further parsed sentences, without triplets, to train the built-in parser on."},
+    )
+    parser_test_file: str | None = field(default=None, metadata={"help": "Parsed sentences to score the parser on."})
     dataset_name: str | None = field(
         default=None,
         metadata={"help": "Name of the data in the model card; default: folder of the test file."},
@@ -178,7 +187,10 @@ class Arguments:
         selects = training.do_train and training.eval_strategy != IntervalStrategy.NO
         _require(selects, "selection on dev", "--validation_file", data.validation_file)
         _require(training.do_eval, "--do_eval", "--validation_file", data.validation_file)
-
+        if data.parser_file and not training.do_train:
+            raise ValueError(
+                "--parser_file is for training: give --do_train, or --parser_test_file to score the parser"
+            )
 
     def _check_raw_prediction(self) -> None:
         training, data = self.training, self.data

@@ -44,9 +44,7 @@ class PairDecisions(NamedTuple):
 
 
 @torch.inference_mode()
-def pair_decisions(
-    model: D2E2SForTripletExtraction, batches: Iterable[Mapping[str, Tensor]]
-) -> list[PairDecisions]:
+def pair_decisions(model: D2E2SForTripletExtraction, batches: Iterable[Mapping[str, Tensor]]) -> list[PairDecisions]:
     """The pair decisions of the model on labelled batches, on the CPU."""
     found = []
     for inputs in batches:

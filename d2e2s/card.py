@@ -19,6 +19,14 @@ METRICS = {
     "triplet_recall": "Triplet recall",
 }
 KINDS = ("triplet", "aspect", "opinion", "pair")
+# Prefixes of the figures, and what they were measured on.
+SPLITS = {
+    "eval": "dev",
+    "eval_predicted_syntax": "dev, predicted syntax",
+    "test": "test",
+    "test_predicted_syntax": "test, predicted syntax",
+}
+TREEBANKS = {"eval_parser": "dev", "test_parser": "test", "parser_test": "the treebank's test part"}
 # Arguments of the training that make the recipe.
 RECIPE = (
     "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
@@ -99,7 +107,7 @@ def results(figures: Mapping[str, Any]) -> str:
     """Table of exact-match micro figures in percent; a split that was not scored has no row."""
     rows = [
         f"| {split} | {kind} | " + " | ".join(f"{100 * figures[f'{prefix}_{kind}_{m}']:.2f}" for m in measures) + " |"
-        for prefix, split in (("eval", "dev"), ("test", "test"))
+        for prefix, split in SPLITS.items()
         for measures in [("f1", "precision", "recall")]
         for kind in KINDS
         if all(f"{prefix}_{kind}_{measure}" in figures for measure in measures)
@@ -116,7 +124,33 @@ def results(figures: Mapping[str, Any]) -> str:
     selection = selection or "Nothing was selected on dev; the decision threshold"
     note = f"Exact match, micro average, one seed. {selection} ({figures['decision_threshold']:.4f}). "
     note += f"Full splits: {'; '.join(sizes)}."
-    return "\n".join(["## Results", "", *head, *rows, "", note])
+    notes = [note, *calibration(figures), *parser(figures)]
+    return "\n".join(["## Results", "", *head, *rows, "", "\n\n".join(notes)])
+
+
+def calibration(figures: Mapping[str, Any]) -> list[str]:
+    """What the scores are worth: a paragraph, or none."""
+    errors = [
+        f"{split} {figures[f'{prefix}_ece_before']:.4f} before, {figures[f'{prefix}_ece_after']:.4f} after "
+        f"({figures[f'{prefix}_ece_returned']:.4f} over the triplets returned)"
+        for prefix, split in SPLITS.items()
+        if f"{prefix}_ece_before" in figures
+    ]
+    fitted = f" (T = {figures['temperature']:.3f})" if "temperature" in figures else ""
+    text = f"Scores are calibrated on dev by one temperature{fitted}. Expected calibration error of the candidate "
+    return [f"{text}triplets, 15 bins: {'; '.join(errors)}."] if errors else []
+
+
+def parser(figures: Mapping[str, Any]) -> list[str]:
+    """How well the model parses: a paragraph, or none."""
+    scores = [
+        f"{name} UAS {100 * figures[f'{prefix}_uas']:.2f}"
+        + (f", LAS {100 * figures[f'{prefix}_las']:.2f}" if f"{prefix}_las" in figures else "")
+        for prefix, name in TREEBANKS.items()
+        if f"{prefix}_uas" in figures
+    ]
+    text = "The built-in parser's agreement with the given trees, all words, maximum spanning tree: "
+    return [f"{text}{'; '.join(scores)}."] if scores else []
 
 
 def usage(name: str, splits: Mapping[str, Sequence[Record]]) -> str:

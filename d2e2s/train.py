@@ -20,11 +20,13 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from . import __version__
 from .arguments import Arguments, parse_arguments
+from .calibration import PairDecisions, calibration_figures, fit_temperature, pair_decisions
 from .card import write_card
 from .data_scripts.records import Record, read_records, write_atomically, write_records
 from .encoders import resolve_encoder
 from .evaluation import to_triplets
 from .modeling_d2e2s import D2E2SForTripletExtraction
+from .parsing import evaluate_parser, parser_dataset, read_trees, relation_labels
 from .predict import check_columns, check_output, load_pipeline, read_table, write_predictions
 from .processing_d2e2s import D2E2SProcessor, DataCollatorForTripletExtraction
 from .trainer import TripletTrainer
@@ -64,15 +66,19 @@ def run(arguments: Arguments) -> Figures:
     if arguments.data.predict_file is not None:
         predict_raw_text(arguments)
         return {}
-    splits = _load_splits(arguments)
+    splits, trees = _load_splits(arguments), _load_trees(arguments)
     last_checkpoint = _prepare_output_dir(arguments)
     (enable_full_determinism if training.full_determinism else set_seed)(training.seed)
-    model, processor = build_model(arguments, splits.get("train", []))
+    model, processor = build_model(arguments, splits.get("train", []) + trees["train"])
+    _check_parser(arguments, model)
     for name, records in splits.items():
         _warn_unreachable(name, records, model.config.max_span_width)
     tokenized = _tokenize_splits(arguments, processor, splits)
-    trainer = _build_trainer(arguments, model, processor, tokenized)
     figures = _describe(arguments, model, splits)
+    if trees["train"]:
+        tokenized["train"] = _with_trees(arguments, processor, tokenized["train"], trees["train"])
+        figures["parser_train_sentences"] = len(tokenized["train"]) - figures["train_sentences"]
+    trainer = _build_trainer(arguments, model, processor, tokenized)
 
     if training.do_train:
         figures |= trainer.train(resume_from_checkpoint=last_checkpoint).metrics
@@ -85,6 +91,7 @@ def run(arguments: Arguments) -> Figures:
     trainer.threshold = figures["decision_threshold"] = model.config.decision_threshold
     if training.do_predict:
         figures |= _predict(trainer, tokenized["test"], splits["test"], arguments.data.show_predictions)
+    figures |= _score_syntax(trainer, processor, splits, tokenized, trees["test"])
     if trainer.is_world_process_zero():
         _write_json(arguments.output_dir / "all_results.json", figures)
         if training.do_train:
@@ -110,7 +117,7 @@ def build_model(
 
     Args:
         arguments: fields of the configuration that they name override the defaults or the checkpoint's.
-        train_records: their dependency relations become the labels of a new model's relation head.
+        train_records: their universal dependency relations become the labels of a new model's relation head.
     """
     overrides = arguments.config_overrides()
     if arguments.model.model_name_or_path is not None:
@@ -118,12 +125,13 @@ def build_model(
         model = D2E2SForTripletExtraction.from_pretrained(path, dtype=torch.float32, **overrides)
         return model, D2E2SProcessor.from_pretrained(path)
     encoder = resolve_encoder(str(arguments.model.encoder_name_or_path))
-    overrides["deprel_labels"] = sorted({d for record in train_records for d in record.get("deprels") or []})
+    overrides["deprel_labels"] = relation_labels(train_records)
     model = D2E2SForTripletExtraction.from_encoder(encoder, **overrides)
     processor = D2E2SProcessor(
         AutoTokenizer.from_pretrained(encoder),
         deprel_labels=model.config.deprel_labels,
         sentiment_labels=model.config.sentiment_labels,
+        word_splitter=arguments.model.word_splitter,
     )
     return model, processor
 
@@ -198,6 +206,25 @@ def _load_splits(arguments: Arguments) -> dict[str, list[Record]]:
     return {name: _load_records(path) for name, (needed, path) in wanted.items() if needed and path is not None}
 
 
+def _load_trees(arguments: Arguments) -> dict[str, list[Record]]:
+    """Records that serve the parser only, to train it (`train`) and to score it (`test`)."""
+    data = arguments.data
+    files = {"train": data.parser_file or [], "test": [data.parser_test_file] if data.parser_test_file else []}
+    return {name: [record for path in paths for record in read_trees(path)] for name, paths in files.items()}
+
+
+def _check_parser(arguments: Arguments, model: D2E2SForTripletExtraction) -> None:
+    """Whether the model has a parser, if there are sentences for it."""
+    config, data = model.config, arguments.data
+    if data.parser_file and not config.parser_loss_weight:
+        raise ValueError("--parser_file trains the parser, but --parser_loss_weight 0 switches that off")
+    if (data.parser_file or data.parser_test_file) and not config.uses_parser:
+        raise ValueError(
+            f"--parser_file and --parser_test_file are for the built-in parser, but with syntax={config.syntax!r}, "
+            f"syntactic_gcn={config.syntactic_gcn!r}, fusion_type={config.fusion_type!r} the model has none"
+        )
+
+
 def _load_records(path: str) -> list[Record]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
@@ -237,6 +264,14 @@ def _tokenize_splits(
         return {name: _tokenize(processor, records, name) for name, records in splits.items()}
 
 
+def _with_trees(
+    arguments: Arguments, processor: D2E2SProcessor, dataset: datasets.Dataset, trees: Sequence[Record]
+) -> datasets.Dataset:
+    """The training set with the sentences for the parser."""
+    with arguments.training.main_process_first(desc="tokenising"):
+        return datasets.concatenate_datasets([dataset, parser_dataset(processor, trees, dataset.features)])
+
+
 def _build_trainer(
     arguments: Arguments,
     model: D2E2SForTripletExtraction,
@@ -247,7 +282,7 @@ def _build_trainer(
     trainer = TripletTrainer(
         model=model,
         args=training,
-        data_collator=DataCollatorForTripletExtraction(processor),
+        data_collator=DataCollatorForTripletExtraction(processor, allow_unlabelled=bool(arguments.data.parser_file)),
         train_dataset=tokenized.get("train"),
         eval_dataset=tokenized.get("dev"),
         processing_class=processor,
@@ -288,22 +323,74 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
 
 
 def _evaluate(trainer: TripletTrainer, dataset: datasets.Dataset, records: Sequence[Record]) -> Figures:
-    """Score dev, and let it decide what the model keeps: the threshold (a temperature would be fitted here)."""
+    """Score dev, and let it decide what the model keeps: the temperature, after training, then the threshold."""
+    config = trainer.model.config
+    decisions = pair_decisions(trainer.model, trainer.batches(dataset))
+    if trainer.args.do_train:
+        config.temperature = fit_temperature(decisions)
     output: Any = trainer.predict(dataset, metric_key_prefix="eval")
-    trainer.model.config.decision_threshold = output.metrics["eval_threshold"]
+    config.decision_threshold = output.metrics["eval_threshold"]
     trainer.log_metrics("eval", output.metrics)
     _write_predictions(trainer, records, output, "predictions_dev.jsonl")
-    return output.metrics
+    return {**output.metrics, **_calibration(trainer, decisions, "eval"), "temperature": config.temperature}
 
 
 def _predict(trainer: TripletTrainer, dataset: datasets.Dataset, records: Sequence[Record], show: int) -> Figures:
-    """Score test, once, at the threshold that dev chose."""
+    """Score test, once, at the temperature and the threshold that dev chose."""
     output: Any = trainer.predict(dataset, metric_key_prefix="test")
     trainer.log_metrics("test", output.metrics)
     predicted = _write_predictions(trainer, records, output, "predictions_test.jsonl")
     if trainer.is_world_process_zero():
         for record in predicted[:show]:
             print(format_prediction(record))
+    decisions = pair_decisions(trainer.model, trainer.batches(dataset))
+    return {**output.metrics, **_calibration(trainer, decisions, "test")}
+
+
+def _calibration(trainer: TripletTrainer, decisions: Sequence[PairDecisions], prefix: str) -> Figures:
+    config = trainer.model.config
+    figures = calibration_figures(decisions, config.temperature, config.decision_threshold, config.max_triplets)
+    return {f"{prefix}_{name}": value for name, value in figures.items()}
+
+
+def _score_syntax(
+    trainer: TripletTrainer,
+    processor: D2E2SProcessor,
+    splits: dict[str, list[Record]],
+    tokenized: dict[str, datasets.Dataset],
+    treebank: Sequence[Record],
+) -> Figures:
+    """How well the model parses, and what its triplets are worth on its own parses.
+
+    Where dev or test has heads that the model would use, it is scored again with the heads hidden
+    (`test_predicted_syntax_triplet_f1`), at the same threshold: the one chosen on dev with the heads given. The parser
+    is scored on the heads of test (`test_parser_uas`) and of the treebank (`parser_test_uas`).
+    """
+    config = trainer.model.config
+    figures: Figures = {}
+    if not config.uses_parser:
+        return figures
+    parsed = {prefix: split for prefix, split in (("eval", "dev"), ("test", "test")) if _has_trees(splits.get(split))}
+    for prefix, split in parsed.items():
+        if config.syntax == "auto":
+            figures |= _score_without_heads(trainer, tokenized[split], f"{prefix}_predicted_syntax")
+    treebanks = {f"{prefix}_parser": splits[split] for prefix, split in parsed.items()}
+    if treebank:
+        treebanks["parser_test"] = list(treebank)
+    size = trainer.args.per_device_eval_batch_size
+    for prefix, records in treebanks.items():
+        scores = evaluate_parser(trainer.model, processor, records, size)
+        figures |= {f"{prefix}_{name}": value for name, value in scores.items()}
+    return figures
+
+
+def _has_trees(records: Sequence[Record] | None) -> bool:
+    return bool(records) and all(record.get("heads") for record in records or ())
+
+
+def _score_without_heads(trainer: TripletTrainer, dataset: datasets.Dataset, prefix: str) -> Figures:
+    output: Any = trainer.predict(dataset.remove_columns(["heads", "deprels"]), metric_key_prefix=prefix)
+    trainer.log_metrics(prefix, output.metrics)
     return output.metrics
 
 

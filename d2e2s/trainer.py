@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 from transformers import EvalPrediction, PreTrainedConfig, Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
@@ -113,6 +114,13 @@ class TripletTrainer(Trainer):
         order = np.argsort(self._get_eval_sampler(test_dataset), kind="stable")
         rows, scores = output.predictions
         return output._replace(predictions=(rows[order], scores[order]), label_ids=output.label_ids[order])
+
+    def batches(self, dataset: Any) -> Iterator[Any]:
+        """The model's inputs of a data set, all of it on every process, longest sentences first."""
+        sampler = self._get_eval_sampler(dataset)
+        size, collate = self.args.per_device_eval_batch_size, self.data_collator
+        for batch in DataLoader(dataset, batch_size=size, sampler=sampler, collate_fn=collate):
+            yield batch.to(self.args.device)
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         """Longest sentences first: little padding, and a batch too large for the memory fails at once."""
