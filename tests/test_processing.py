@@ -254,6 +254,23 @@ def test_collator_of_records_with_gaps(bert: D2E2SProcessor) -> None:
         collate([RECORDS[0], bare[1]])
 
 
+def test_unknown_triplets_are_minus_one_where_they_are_allowed(bert: D2E2SProcessor) -> None:
+    collate = DataCollatorForTripletExtraction(bert, allow_unlabelled=True)
+    bare = [{**record, "triplets": None} for record in RECORDS]
+    two = {**RECORDS[0], "triplets": TRIPLETS[0] * 2}
+    assert collate([two, bare[1]])["labels"].tolist() == [[[1, 2, 3, 4, 0]] * 2, [[-1] * 5] * 2]
+    assert collate(bare)["labels"].tolist() == [[[-1] * 5]] * 2
+    assert collate([{**RECORDS[0], "triplets": []}, bare[1]])["labels"][0].tolist() == [[-100] * 5]
+    predicting = DataCollatorForTripletExtraction(bert, return_labels=False, allow_unlabelled=True)
+    assert "labels" not in predicting([RECORDS[0], bare[1]])
+
+
+def test_relation_is_read_as_its_universal_one_if_only_that_is_known() -> None:
+    processor = D2E2SProcessor(TOKENIZERS["bert"](), deprel_labels=["nmod", "nsubj", "nsubj:pass"])
+    deprels = [["nmod:poss", "nsubj:pass", "nsubj:outer", "dep", "aux:pass"]]
+    assert processor(words=WORDS[:1], deprels=deprels)["deprels"].tolist() == [[0, 2, 1, -1, -1]]
+
+
 def test_tokenized_once_gives_trainer_columns(bert: D2E2SProcessor) -> None:
     """Whatever tokenize_records makes is an input of the model, so the Trainer does not drop it."""
     made = set(bert.encode_record(RECORDS[0]))

@@ -18,9 +18,11 @@ from tiny_models import tiny_encoder
 
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor
 from d2e2s.arguments import NOT_ARGUMENTS, Arguments, ConfigArguments, parse_arguments
+from d2e2s.calibration import calibration_figures, fit_temperature, pair_decisions
 from d2e2s.data_scripts.records import read_records, write_records
 from d2e2s.evaluation import choose_threshold, keep_confident, to_triplets
 from d2e2s.metrics.aste.scoring import triplet_metrics
+from d2e2s.parsing import evaluate_parser
 from d2e2s.train import _build_trainer, _tokenize, build_model, main, run, unreachable
 from d2e2s.trainer import DivergedError, TripletTrainer, decision_threshold
 
@@ -132,6 +134,13 @@ WRONG = {
     "dropout": ({"dropout": 2}, "dropout must lie in [0, 1]"),
     "heads": ({"fusion_heads": 5}, "fusion_heads=5 does not divide"),
     "nothing to resume": ({"resume_from_checkpoint": "true"}, "there is no checkpoint to resume from"),
+    "trees without training": (
+        {"parser_file": "trees.jsonl", "do_train": None},
+        "--parser_file is for training: give --do_train",
+    ),
+    "absent trees": ({"parser_file": "absent.jsonl"}, "absent.jsonl"),
+    "trees for no parser": ({"parser_file": SAMPLE / "dev.jsonl", "syntax": "input"}, "the model has none"),
+    "trees without weight": ({"parser_file": SAMPLE / "dev.jsonl", "parser_loss_weight": 0}, "switches that off"),
     "no such checkpoint": ({"resume_from_checkpoint": "absent"}, "absent: --resume_from_checkpoint names no"),
 }
 
@@ -378,6 +387,39 @@ def test_saved_model_gives_the_predictions_of_the_run(finished: Path) -> None:
         assert mine == {(*t["aspect"], t["opinion"][0], t["sentiment"]) for t in record["predicted_triplets"]}
 
 
+def test_temperature_of_dev_is_saved_and_used(finished: Path) -> None:
+    """The scores of the predictions are those of the pair logits at the temperature that dev likes best."""
+    figures, config = figures_of(finished), json.loads((finished / "config.json").read_text())
+    assert figures["temperature"] == config["temperature"] != 1
+    for prefix in ("eval", "test"):
+        assert all(0 <= figures[f"{prefix}_ece_{name}"] <= 1 for name in ("before", "after", "returned"))
+    model = D2E2SForTripletExtraction.from_pretrained(finished)
+    processor = D2E2SProcessor.from_pretrained(finished)
+    records = read_records(finished / "predictions_dev.jsonl")
+    columns = ([record[key] for record in records] for key in ("tokens", "heads", "deprels", "triplets"))
+    decisions = pair_decisions(model, [processor(*columns)])
+    assert fit_temperature(decisions) == pytest.approx(figures["temperature"], rel=1e-4)
+    expected = calibration_figures(decisions, config["temperature"], config["decision_threshold"], 32)
+    assert {name: figures[f"eval_{name}"] for name in expected} == pytest.approx(expected, abs=1e-5)
+
+
+def test_parser_and_its_triplets_are_scored(finished: Path) -> None:
+    """Given heads hidden, the figures are those of the same file without heads, at the same threshold."""
+    figures = figures_of(finished)
+    model = D2E2SForTripletExtraction.from_pretrained(finished)
+    processor = D2E2SProcessor.from_pretrained(finished)
+    for prefix, split in (("eval", "dev"), ("test", "test")):
+        records = read_records(finished / f"predictions_{split}.jsonl")
+        scores = evaluate_parser(model, processor, records)
+        assert {f"{prefix}_parser_{name}": value for name, value in scores.items()}.items() <= figures.items()
+        with torch.inference_mode():
+            rows = model(**processor([record["tokens"] for record in records])).triplets.numpy()
+        gold = [[(*t["aspect"], *t["opinion"], t["sentiment"]) for t in record["triplets"]] for record in records]
+        expected = triplet_metrics(to_triplets(rows, LABELS), gold)["triplet_f1"]
+        assert figures[f"{prefix}_predicted_syntax_triplet_f1"] == pytest.approx(expected)
+        assert figures[f"{prefix}_predicted_syntax_threshold"] == figures["decision_threshold"]
+
+
 def test_card_holds_the_figures_of_the_run(finished: Path) -> None:
     card, figures = ModelCard.load(finished / "README.md"), figures_of(finished)
     results = {(r.dataset_split, r.metric_type): r.metric_value for r in card.data.eval_results}
@@ -387,6 +429,9 @@ def test_card_holds_the_figures_of_the_run(finished: Path) -> None:
         for metric in ("f1", "precision", "recall")
     }
     assert results == expected
+    shown = [f"{100 * figures[f'test_{name}']:.2f}" for name in ("predicted_syntax_triplet_f1", "parser_uas")]
+    shown += [f"{figures[f'test_ece_{name}']:.4f}" for name in ("before", "after", "returned")]
+    assert all(text in card.text for text in shown)
     assert f"{100 * figures['test_triplet_f1']:.2f}" in card.text and "trust_remote_code=True" in card.text
 
 
@@ -457,3 +502,27 @@ def test_predictions_are_shown(words: Callable[..., list[str]], data: Path, caps
     shown = capsys.readouterr().out
     sentences = [" ".join(record["tokens"]) for record in read_records(data / "test.jsonl")]
     assert sentences[0] in shown and sentences[1] in shown and sentences[2] not in shown
+
+
+def test_trees_join_the_training_and_are_scored(
+    words: Callable[..., list[str]], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two files of trees with relations of their own; their triplets are not learned, so their sentiments neither."""
+    trees = []
+    for name in ("dev", "test"):
+        trees.append(tmp_path / f"{name}.jsonl")
+        rows = [{**r, "deprels": ["nmod:poss"] * len(r["tokens"])} for r in read_records(data / f"{name}.jsonl")]
+        write_records(trees[-1], [{**row, "triplets": []} for row in rows])
+    plain = words(num_train_epochs=1, parser_test_file=trees[1])
+    figures = run(parse_arguments([*plain, "--parser_file", *map(str, trees)]))
+    assert figures["parser_train_sentences"] == SIZES["dev"] + SIZES["test"]
+    assert figures["train_sentences"] == SIZES["train"]
+    assert figures["parser_test_words"] == sum(len(r["tokens"]) for r in read_records(trees[1]))
+    assert figures["parser_test_uas"] == figures["test_parser_uas"]
+    labels = json.loads((tmp_path / "out" / "config.json").read_text())["deprel_labels"]
+    assert "nmod" in labels and not any(":" in label for label in labels)
+
+
+def test_nothing_is_said_about_a_parser_that_is_not_there(words: Callable[..., list[str]]) -> None:
+    figures = run(parse_arguments(words(num_train_epochs=1, syntax="input")))
+    assert not [name for name in figures if "parser_" in name or "predicted_syntax" in name]

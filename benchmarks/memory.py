@@ -1,0 +1,61 @@
+"""Peak memory of training, in a process of its own; prints JSON. Run by `benchmarks.speed`, with its options."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import transformers
+
+from .workload import MAIN, VARIANTS, Workload, add_options, bare_step, model_step
+
+GIGABYTE = 1e9
+
+
+def peak_resident_bytes() -> int:
+    """Most memory that this process has held. Linux keeps the parent's peak in `getrusage`, but not in /proc."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def training_peak(work: Workload, side: str) -> dict[str, float]:
+    """Gigabytes after loading and at the peak of one epoch in file order; `side` is a variant or `bare`."""
+    loaded = peak_resident_bytes()
+    step = bare_step(work) if side == "bare" else model_step(work, **VARIANTS[side])
+    for batch in work.batches():
+        step(work.collate(batch))
+    peak = peak_resident_bytes()
+    if work.device.type == "cuda":
+        loaded, peak = 0, torch.cuda.max_memory_allocated(work.device)
+    return {"before": loaded / GIGABYTE, "peak": peak / GIGABYTE}
+
+
+def measure(arguments: Sequence[str], side: str) -> dict[str, float]:
+    """`training_peak` in a fresh process with the same options."""
+    command = [sys.executable, "-m", "benchmarks.memory", *arguments, "--side", side]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_options(parser)
+    parser.add_argument("--side", default=MAIN, choices=("bare", *VARIANTS))
+    options, _ = parser.parse_known_args()
+    torch.set_num_threads(options.threads)
+    transformers.logging.disable_progress_bar()
+    print(json.dumps(training_peak(Workload.load(options), options.side)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The way from raw text to triplets, by its steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from d2e2s import D2E2SForTripletExtraction, TripletExtractionPipeline
+
+from .timing import synchronise
+from .workload import Batch, Workload
+
+# The pipeline's steps, by the method that does each: where it stands, and its name.
+STEPS = {
+    "split": ("pipeline", "preprocess"),
+    "tokenise": ("processor", "encode"),
+    "collate": ("pipeline", "_batch"),
+    "model": ("pipeline", "forward"),
+    "decode": ("pipeline", "postprocess"),
+}
+
+
+def make_pipeline(work: Workload, model: D2E2SForTripletExtraction) -> TripletExtractionPipeline:
+    return TripletExtractionPipeline(
+        model=model, processor=work.processor, device=work.device, batch_size=work.options.batch_size
+    )
+
+
+def texts(work: Workload) -> list[str]:
+    """The records as raw text."""
+    return [" ".join(record["tokens"]) for record in work.records]
+
+
+def text_batches(work: Workload) -> list[Batch]:
+    """The tokenised texts in file order, as the encoder alone would be given them."""
+    raw, size, tokenizer = texts(work), work.options.batch_size, work.processor.tokenizer
+    options: dict[str, Any] = {"padding": True, "truncation": True, "return_tensors": "pt"}
+    return [tokenizer(raw[i : i + size], **options).to(work.device) for i in range(0, len(raw), size)]
+
+
+def row_batches(work: Workload, extract: TripletExtractionPipeline) -> list[Batch]:
+    """The very batches that the pipeline makes of the texts."""
+    seen: list[Batch] = []
+    inner = extract.forward
+
+    def forward(inputs: Any, **options: Any) -> Any:
+        seen.append(inputs.to(work.device))
+        return inner(inputs, **options)
+
+    extract.forward = forward
+    try:
+        with work.precision():
+            extract(texts(work))
+    finally:
+        del extract.forward
+    return seen
+
+
+def breakdown(work: Workload, extract: TripletExtractionPipeline) -> dict[str, float]:
+    """Seconds of each step of one run over all texts, `other` between them, and `total`."""
+    spent = dict.fromkeys(STEPS, 0.0)
+    owners = {"pipeline": extract, "processor": extract.processor}
+    with _timed(spent, owners, work.device), work.precision():
+        start = time.perf_counter()
+        extract(texts(work))
+        total = time.perf_counter() - start
+    return {**spent, "other": total - sum(spent.values()), "total": total}
+
+
+@contextmanager
+def _timed(spent: dict[str, float], owners: dict[str, Any], device: torch.device) -> Iterator[None]:
+    """Add up what each step's method takes, by a timed version of it on the object itself."""
+    for step, (owner, name) in STEPS.items():
+        setattr(owners[owner], name, _watched(getattr(owners[owner], name), step, spent, device))
+    try:
+        yield
+    finally:
+        for owner, name in STEPS.values():
+            delattr(owners[owner], name)
+
+
+def _watched(
+    method: Callable[..., Any], step: str, spent: dict[str, float], device: torch.device
+) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        result = method(*args, **kwargs)
+        synchronise(device)
+        spent[step] += time.perf_counter() - start
+        return result
+
+    return run
+
+
+def medians(runs: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Median of each step over several runs."""
+    return {step: sorted(run[step] for run in runs)[len(runs) // 2] for step in runs[0]}

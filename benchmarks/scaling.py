@@ -1,0 +1,161 @@
+"""How training and prediction grow with sentence length, span width, batch size and candidates, beside the encoder.
+
+    python -m benchmarks.scaling --encoder_name_or_path all-MiniLM-L6-v2 --data data/14res/test.jsonl \
+        --out results/scaling.json --page docs/speed.md
+
+Sentences of a given length are the file's, joined and cut. `behind` is the model less the encoder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import torch
+import transformers
+from matplotlib import pyplot
+
+from .report import markdown_table, write_between_marks, write_json
+from .timing import command_line, environment, interleaved
+from .workload import MAIN, VARIANTS, Workload, add_options, bare_step, encode, evaluate, model_step
+
+# What varies, one at a time, from a batch of 16 sentences of 32 words.
+AXES: dict[str, tuple[int, ...]] = {
+    "sentence_length": (16, 32, 64, 128, 256),
+    "max_span_width": (2, 4, 8, 16),
+    "batch_size": (4, 16, 64),
+    "max_candidates": (8, 16, 32, 64),
+}
+LENGTH = 32
+Point = dict[str, float]
+
+
+def measure_point(options: argparse.Namespace, axis: str, value: int) -> Point:
+    """Median seconds of one batch: the encoder's forward pass and step, the model to triplets and its step."""
+    options = copy.copy(options)
+    options.limit, options.sentence_length = 1, options.sentence_length or LENGTH
+    config = dict(VARIANTS[MAIN])
+    if axis in vars(options):
+        setattr(options, axis, value)
+    else:
+        config[axis] = value
+    work = Workload.load(options)
+    (batch,) = work.batches()
+    inputs = work.collate(batch)
+    sides: dict[str, Callable[[], object]] = {
+        "encoder_forward": partial(encode, work, work.bare_encoder(), inputs),
+        "model_forward": partial(evaluate, work, work.model(**config), batch),
+        "encoder_step": partial(bare_step(work), inputs),
+        "model_step": partial(model_step(work, **config), inputs),
+    }
+    times = interleaved({name: [job] for name, job in sides.items()}, options.rounds, work.device, options.clock)
+    found = {name: statistics.median(values) for name, values in times.items()}
+    for kind in ("forward", "step"):
+        found[f"behind_{kind}"] = found[f"model_{kind}"] - found[f"encoder_{kind}"]
+    return {axis: value, "sentences": len(batch), **found}
+
+
+def exponent(points: Sequence[Point], axis: str, name: str, first: float = 0) -> float | None:
+    """Slope of log(seconds) over log(axis) from `first` on, least squares; None where it is not defined."""
+    used = [point for point in points if point[axis] >= first]
+    if len(used) < 2 or min(point[name] for point in used) <= 0:
+        return None
+    x, y = ([math.log(point[key]) for point in used] for key in (axis, name))
+    return statistics.linear_regression(x, y).slope
+
+
+def growth(axes: Mapping[str, Sequence[Point]]) -> dict[str, dict[str, float | None]]:
+    """Exponents of the encoder, the model and what is behind the encoder; of length, from 32 words on."""
+    kinds = [f"{side}_{kind}" for kind in ("forward", "step") for side in ("encoder", "model", "behind")]
+    return {
+        axis: {name: exponent(points, axis, name, LENGTH if axis == "sentence_length" else 0) for name in kinds}
+        for axis, points in axes.items()
+    }
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """A row for each point: milliseconds of encoder and model, and their ratio."""
+    rows = []
+    for axis, points in result["points"].items():
+        for point in points:
+            cells = [f"`{axis}` {point[axis]}"]
+            for kind in ("forward", "step"):
+                encoder, model = point[f"encoder_{kind}"], point[f"model_{kind}"]
+                cells += [f"{1000 * encoder:.0f}", f"{1000 * model:.0f}", f"{model / encoder:.2f}"]
+            rows.append(cells)
+    header = ("", "encoder, ms", "to triplets, ms", "ratio", "encoder step, ms", "step, ms", "ratio")
+    return markdown_table(header, rows)
+
+
+def section(result: Mapping[str, Any]) -> str:
+    """The generated part of the page."""
+    found = result["growth"]["sentence_length"]
+
+    def power(name: str) -> str:
+        return "not defined" if found[name] is None else f"{found[name]:.2f}"
+
+    return (
+        f"`{result['command']}`\n\n"
+        "Seconds grow with the sentence length to the power of (32 to 256 words): encoder "
+        f"{power('encoder_forward')}, what stands behind it {power('behind_forward')}; in training "
+        f"{power('encoder_step')} and {power('behind_step')}.\n\n{table(result)}"
+    )
+
+
+def plot(result: Mapping[str, Any], path: Path) -> None:
+    """A panel for each axis, both scales logarithmic."""
+    figure, panels = pyplot.subplots(1, len(result["points"]), figsize=(14, 3.5), sharey=True, layout="constrained")
+    for panel, (axis, points) in zip(panels, result["points"].items(), strict=True):
+        x = [point[axis] for point in points]
+        for name, style in (
+            ("encoder_forward", "--"),
+            ("model_forward", "-"),
+            ("encoder_step", "--"),
+            ("model_step", "-"),
+        ):
+            color = "#4c78a8" if "forward" in name else "#e45756"
+            panel.plot(x, [1000 * point[name] for point in points], style, color=color, marker="o", label=name)
+        panel.set(xscale="log", yscale="log", xlabel=axis, xticks=x, xticklabels=x)
+    panels[0].set_ylabel("milliseconds a batch")
+    panels[0].legend()
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.add_argument("--axes", nargs="+", choices=tuple(AXES), default=tuple(AXES))
+    parser.add_argument("--most_values", type=int, help="only the first values of each axis")
+    options = parser.parse_args(argv)
+    torch.set_num_threads(options.threads)
+    transformers.logging.disable_progress_bar()
+    points = {
+        axis: [measure_point(options, axis, value) for value in AXES[axis][: options.most_values]]
+        for axis in options.axes
+    }
+    result = {
+        "command": command_line(),
+        "environment": environment(options.device),
+        "variant": VARIANTS[MAIN],
+        "growth": growth(points),
+        "points": points,
+    }
+    write_json(options.out, result)
+    plot(result, options.out.with_suffix(".svg"))
+    print(section(result))
+    if options.page:
+        write_between_marks(options.page, "scaling", section(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""Time training, evaluation and the way from raw text against the bare encoder on the same batches, in one process.
+
+    python -m benchmarks.speed --encoder_name_or_path all-MiniLM-L6-v2 --data data/14res/test.jsonl \
+        --out results/speed.json --page docs/speed.md
+
+writes medians, ratios with their spread and peak memory as JSON, a plot beside it, and the page's `speed` tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import torch
+import transformers
+from matplotlib import pyplot
+
+from . import memory, raw_text
+from .literal import literal_forward
+from .report import markdown_table, write_between_marks, write_json
+from .timing import Job, command_line, environment, interleaved, ratio
+from .workload import (
+    MAIN,
+    VARIANTS,
+    Batch,
+    Workload,
+    add_options,
+    bare_step,
+    encode,
+    evaluate,
+    literal_step,
+    model_step,
+)
+
+BARE = "bare"
+Times = dict[str, list[float]]
+Ratios = dict[str, dict[str, float]]
+
+
+def train_steps(work: Workload) -> Times:
+    """A training step of each side on a few batches spread over the file, in seconds a round."""
+    batches = [work.collate(batch) for batch in spread(work.batches(), work.options.train_batches)]
+    steps = {BARE: bare_step(work), **{name: model_step(work, **config) for name, config in VARIANTS.items()}}
+    return run(work, {name: jobs(step, batches) for name, step in steps.items()})
+
+
+def evaluations(work: Workload) -> Times:
+    """The whole file: the encoder's forward pass in file order, and each variant to triplets, in both orders."""
+    encoder = work.bare_encoder()
+    sides = {BARE: jobs(partial(encode, work, encoder), [work.collate(batch) for batch in work.batches()])}
+    for name, config in VARIANTS.items():
+        triplets_of = partial(evaluate, work, work.model(**config))
+        sides[f"file_order_{name}"] = jobs(triplets_of, work.batches())
+        sides[f"grouped_{name}"] = jobs(triplets_of, work.batches(grouped=True))
+    return run(work, sides)
+
+
+def raw_texts(work: Workload) -> tuple[Times, dict[str, float]]:
+    """The whole file from strings to triplets with offsets, beside the encoder alone; and its steps."""
+    extract, encoder = raw_text.make_pipeline(work, work.model(**VARIANTS[MAIN])), work.bare_encoder()
+    forward = partial(encode, work, encoder)
+
+    def whole() -> None:
+        with work.precision():
+            extract(raw_text.texts(work))
+
+    sides: dict[str, list[Job]] = {
+        BARE: jobs(forward, raw_text.text_batches(work)),
+        "bare_same_rows": jobs(forward, raw_text.row_batches(work, extract)),
+        "raw_text": [whole],
+    }
+    times = run(work, sides)
+    return times, raw_text.medians([raw_text.breakdown(work, extract) for _ in range(work.options.rounds)])
+
+
+def literal(work: Workload) -> tuple[Times, Times]:
+    """Training steps and evaluation of the literal formulation, with the same sides beside it; few batches."""
+    chosen = spread(work.batches(), work.options.literal_batches)
+    batches = [work.collate(batch) for batch in chosen]
+    config = VARIANTS[MAIN]
+    steps = {BARE: bare_step(work), "model": model_step(work, **config), "literal": literal_step(work, **config)}
+    training = run(work, {name: jobs(step, batches) for name, step in steps.items()}, work.options.literal_rounds)
+    encoder, model = work.bare_encoder(), work.model(**config)
+
+    def slow(batch: Batch) -> None:
+        with torch.inference_mode():
+            literal_forward(model, batch)
+
+    sides = {
+        BARE: jobs(partial(encode, work, encoder), batches),
+        "model": jobs(partial(evaluate, work, model), chosen),
+        "literal": jobs(slow, [work.collate(batch, labels=False) for batch in chosen]),
+    }
+    return training, run(work, sides, work.options.literal_rounds)
+
+
+def run(work: Workload, sides: Mapping[str, list[Job]], rounds: int | None = None) -> Times:
+    return interleaved(sides, rounds or work.options.rounds, work.device, work.options.clock)
+
+
+def jobs(function: Callable[[Any], object], batches: list[Any]) -> list[Job]:
+    return [partial(function, batch) for batch in batches]
+
+
+def spread(items: list[Any], count: int) -> list[Any]:
+    """`count` items at even distances."""
+    return [items[i * len(items) // count] for i in range(min(count, len(items)))]
+
+
+def against_bare(times: Times, prefix: str) -> Ratios:
+    return {f"{prefix}{name}": ratio(each, times[BARE]) for name, each in times.items() if name != BARE}
+
+
+def measure(work: Workload, arguments: list[str]) -> dict[str, Any]:
+    """Everything, as it goes into the result file."""
+    times = {"train_step": train_steps(work), "evaluate": evaluations(work)}
+    times["raw_text"], steps = raw_texts(work)
+    ratios = against_bare(times["train_step"], "train_step_") | against_bare(times["evaluate"], "evaluate_")
+    ratios |= {f"evaluate_{order}": ratios[f"evaluate_{order}_{MAIN}"] for order in ("file_order", "grouped")}
+    ratios["raw_text"] = ratio(times["raw_text"]["raw_text"], times["raw_text"][BARE])
+    ratios["raw_text_same_rows"] = ratio(times["raw_text"]["raw_text"], times["raw_text"]["bare_same_rows"])
+    if work.options.literal_rounds:
+        times["literal_train_step"], times["literal_evaluate"] = literal(work)
+        for name in ("train_step", "evaluate"):
+            measured = against_bare(times[f"literal_{name}"], "")
+            ratios[f"{name}_literal"] = measured["literal"]
+    peaks = {side: memory.measure(arguments, side) for side in work.options.memory_sides}
+    return {
+        "command": command_line(),
+        "environment": environment(work.device),
+        "settings": {name: plain(value) for name, value in vars(work.options).items() if name not in ("out", "page")},
+        "sentences": len(work.records),
+        "ratios": {name: value["ratio"] for name, value in ratios.items()},
+        "quartiles": {name: [value["low"], value["high"]] for name, value in ratios.items()},
+        "peak_memory_gb": peaks[MAIN]["peak"] if MAIN in peaks else None,
+        "memory_gb": peaks,
+        "sentences_per_second": throughput(work, times),
+        "raw_text_steps": steps,
+        "seconds": times,
+    }
+
+
+def plain(value: object) -> object:
+    """A setting as JSON takes it."""
+    return value if isinstance(value, int | list | tuple | None) else str(value)
+
+
+def throughput(work: Workload, times: Mapping[str, Times]) -> dict[str, float]:
+    """Sentences a second of the runs over the whole file, and of training."""
+    sentences = len(work.records)
+    trained = sum(map(len, spread(work.batches(), work.options.train_batches)))
+    found = {f"train_{name}": trained / statistics.median(each) for name, each in times["train_step"].items()}
+    found |= {f"evaluate_{name}": sentences / statistics.median(each) for name, each in times["evaluate"].items()}
+    return found | {"raw_text": sentences / statistics.median(times["raw_text"]["raw_text"])}
+
+
+# --- tables and the plot
+
+
+GOALS = {
+    "train_step_cross_attention": ("training step, `cross_attention` + `enhanced`", 1.35),
+    "train_step_tin": ("training step, `tin` + `basic`", 1.6),
+    "evaluate_file_order": ("evaluation with decoding, file order", 1.25),
+    "evaluate_grouped": ("evaluation with decoding, grouped by length", 0.9),
+    "raw_text": ("raw text to triplets with offsets", 1.3),
+}
+
+
+def goal_table(result: Mapping[str, Any]) -> str:
+    """The figures that have a goal."""
+    rows = [(text, spread_of(result, name), f"at most {goal}") for name, (text, goal) in GOALS.items()]
+    rows.append(("peak memory in training", peak_of(result, MAIN), "at most 1.6 GB"))
+    return markdown_table(("", "times the bare encoder (quartiles)", "goal"), rows)
+
+
+def variant_table(result: Mapping[str, Any]) -> str:
+    """Each fusion, and the literal formulation."""
+    kinds = ("train_step", "evaluate_file_order", "evaluate_grouped")
+    rows = [
+        (
+            f"`{name}`",
+            *(spread_of(result, f"{kind}_{name}") for kind in kinds),
+            f"{result['sentences_per_second'][f'evaluate_grouped_{name}']:.0f}",
+            peak_of(result, name),
+        )
+        for name in VARIANTS
+    ]
+    if "train_step_literal" in result["ratios"]:
+        literal = (spread_of(result, f"{kind}_literal") for kind in ("train_step", "evaluate"))
+        rows.append(("literal formulation", *literal, "", "", ""))
+    seconds = result["sentences_per_second"]["evaluate_bare"]
+    rows.append(("bare encoder", "1", "1", "", f"{seconds:.0f}", peak_of(result, BARE)))
+    return markdown_table(
+        ("", "training step", "evaluation, file order", "grouped", "sentences a second", "peak memory"), rows
+    )
+
+
+def steps_table(result: Mapping[str, Any]) -> str:
+    """Shares of the way from raw text."""
+    steps = dict(result["raw_text_steps"])
+    total = steps.pop("total")
+    rows = [(name, f"{100 * value / total:.1f} %") for name, value in steps.items()]
+    return markdown_table(("raw text", "share"), rows)
+
+
+def peak_of(result: Mapping[str, Any], side: str) -> str:
+    return f"{result['memory_gb'][side]['peak']:.2f} GB" if side in result["memory_gb"] else "not measured"
+
+
+def spread_of(result: Mapping[str, Any], name: str) -> str:
+    low, high = result["quartiles"][name]
+    return f"{result['ratios'][name]:.2f} ({low:.2f} to {high:.2f})"
+
+
+def section(result: Mapping[str, Any]) -> str:
+    """The generated part of the page."""
+    found = result["environment"]
+    where = f"{found.get('gpu', found['cpu'])}, {found['threads']} threads, torch {found['torch']}"
+    line = (
+        f"`{result['command']}`\n\n{where}; {result['sentences']} sentences, batch {result['settings']['batch_size']}, "
+        f"{result['settings']['dtype']}. From raw text: {result['sentences_per_second']['raw_text']:.0f} sentences a "
+        f"second, {spread_of(result, 'raw_text_same_rows')} of the encoder on the pipeline's own batches.\n\n"
+    )
+    return line + "\n".join([goal_table(result), variant_table(result), steps_table(result)])
+
+
+def plot(result: Mapping[str, Any], path: Path) -> None:
+    """A bar for each ratio with its quartiles."""
+    names = sorted(result["ratios"], key=result["ratios"].__getitem__)
+    values = [result["ratios"][name] for name in names]
+    lows, highs = zip(*(result["quartiles"][name] for name in names), strict=True)
+    errors = [
+        [max(0.0, value - low) for value, low in zip(values, lows, strict=True)],
+        [max(0.0, high - value) for value, high in zip(values, highs, strict=True)],
+    ]
+    figure, axes = pyplot.subplots(figsize=(8, 0.3 * len(names) + 1), layout="constrained")
+    axes.barh(names, values, xerr=errors, color="#4c78a8", height=0.7)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlabel("times the bare encoder")
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.add_argument("--train_batches", type=int, default=8, help="batches of a round of training steps")
+    parser.add_argument("--literal_batches", type=int, default=2)
+    parser.add_argument("--literal_rounds", type=int, default=2, help="0 leaves the literal formulation out")
+    sides = (BARE, *VARIANTS)
+    parser.add_argument("--memory_sides", nargs="*", choices=sides, default=sides, help="whose peak memory to measure")
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    transformers.logging.disable_progress_bar()
+    result = measure(Workload.load(options), arguments)
+    write_json(options.out, result)
+    plot(result, options.out.with_suffix(".svg"))
+    print(section(result))
+    if options.page:
+        write_between_marks(options.page, "speed", section(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Times of several sides of a comparison, taken in turns on the same work, and what they were taken on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+Job = Callable[[], object]
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def interleaved(
+    sides: Mapping[str, Sequence[Job]], rounds: int, device: torch.device, clock: str = "wall"
+) -> dict[str, list[float]]:
+    """Seconds that each side takes for all its jobs, once a round.
+
+    In a round the first job of every side runs, then the second of every side, and so on, the sides in a new random
+    order each time: what else the machine does meets all of them alike. One round more, before, is not counted.
+    """
+    order = random.Random(0)
+    totals: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds + 1):
+        spent = dict.fromkeys(sides, 0.0)
+        for place in range(max(map(len, sides.values()))):
+            turn = [name for name, jobs in sides.items() if place < len(jobs)]
+            for name in order.sample(turn, len(turn)):
+                spent[name] += seconds(sides[name][place], device, clock)
+        for name, value in spent.items():
+            totals[name].append(value)
+    return {name: values[1:] for name, values in totals.items()}
+
+
+def seconds(job: Job, device: torch.device, clock: str = "wall") -> float:
+    """How long a job takes, the work that it leaves to the device included."""
+    synchronise(device)
+    start = CLOCKS[clock]()
+    job()
+    synchronise(device)
+    return CLOCKS[clock]() - start
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def ratio(side: Sequence[float], base: Sequence[float]) -> dict[str, float]:
+    """Ratio of the medians, and the quartiles of the rounds' own ratios."""
+    each = [a / b for a, b in zip(side, base, strict=True)]
+    low, _, high = statistics.quantiles(each, n=4, method="inclusive") if len(each) > 1 else each * 3
+    return {"ratio": statistics.median(side) / statistics.median(base), "low": low, "high": high}
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What the times depend on besides the code."""
+    found = {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "cpu": cpu_name(),
+        "cpus": os.cpu_count(),
+        "device": str(device),
+    }
+    if device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found
+
+
+def cpu_name() -> str:
+    """The processor's model, where the system tells."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def command_line() -> str:
+    """The command that runs, for the result file."""
+    module = sys.modules["__main__"].__spec__
+    return " ".join([f"python -m {module.name}" if module else "python", *sys.argv[1:]])

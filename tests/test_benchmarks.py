@@ -1,0 +1,117 @@
+"""The benchmarks run and write what they promise; how long anything takes is never asserted."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import tiny_encoder
+
+from benchmarks import parameters, scaling, speed, timing, workload
+from benchmarks.report import write_between_marks
+
+TOKENS = ["our", "waiter", "was", "very", "friendly", "but", "the", "food", "is", "not", "good"]
+RECORD: dict[str, Any] = {
+    "id": "1",
+    "tokens": TOKENS,
+    "heads": [2, 5, 5, 5, 0, 11, 8, 11, 11, 11, 5],
+    "deprels": ["det", *["dep"] * 3, "root", *["dep"] * 6],
+    "triplets": [
+        {"aspect": [1, 2], "opinion": [3, 5], "sentiment": "POS"},
+        {"aspect": [7, 8], "opinion": [9, 11], "sentiment": "NEG"},
+    ],
+}
+RATIOS = (
+    *("train_step_cross_attention", "train_step_tin", "evaluate_file_order", "evaluate_grouped", "raw_text"),
+    *("raw_text_same_rows", "train_step_literal", "evaluate_literal"),
+)
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> list[str]:
+    """Options of every benchmark for a tiny encoder and three sentences."""
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps({**RECORD, "id": str(i)}) + "\n" for i in range(3)), encoding="utf-8")
+    encoder = tiny_encoder("bert", tmp_path / "encoder")
+    work = ["--encoder_name_or_path", str(encoder), "--data", str(data), "--out", str(tmp_path / "result.json")]
+    return [*work, "--threads", "1", "--rounds", "2", "--batch_size", "2"]
+
+
+def test_speed(options: list[str], tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- speed:begin -->\nold\n<!-- speed:end -->\nafter\n", encoding="utf-8")
+    few = ["--literal_rounds", "1", "--literal_batches", "1", "--memory_sides", "cross_attention", "--page", str(page)]
+    speed.main([*options, *few])
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert set(RATIOS) <= set(result["ratios"]) and set(result["ratios"]) == set(result["quartiles"])
+    assert all(math.isfinite(value) and value > 0 for value in result["ratios"].values())
+    assert 0 < result["memory_gb"]["cross_attention"]["before"] < result["peak_memory_gb"] < 50
+    assert len(result["seconds"]["evaluate"]["bare"]) == 2 and result["sentences"] == 3
+    assert set(result["raw_text_steps"]) == {"split", "tokenise", "collate", "model", "decode", "other", "total"}
+    assert result["environment"]["threads"] == 1
+    assert (tmp_path / "result.svg").stat().st_size > 0
+    written = page.read_text(encoding="utf-8")
+    assert "old" not in written and "`cross_attention`" in written and written.endswith("<!-- speed:end -->\nafter\n")
+
+
+def test_scaling(options: list[str], tmp_path: Path) -> None:
+    scaling.main(
+        [*options, "--sentence_length", "8", "--most_values", "2", "--axes", "sentence_length", "max_candidates"]
+    )
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert [point["sentence_length"] for point in result["points"]["sentence_length"]] == [16, 32]
+    assert [point["max_candidates"] for point in result["points"]["max_candidates"]] == [8, 16]
+    assert all(point["model_step"] > 0 for points in result["points"].values() for point in points)
+    assert set(result["growth"]) == set(result["points"]) and (tmp_path / "result.svg").stat().st_size > 0
+
+
+def test_exponent() -> None:
+    points = [{"length": x, "seconds": 3.0 * x**1.5} for x in (1.0, 2.0, 4.0, 8.0)]
+    assert scaling.exponent(points, "length", "seconds") == pytest.approx(1.5)
+    assert scaling.exponent([*points, {"length": 9.0, "seconds": -1.0}], "length", "seconds") is None
+
+
+def test_ratio() -> None:
+    found = timing.ratio([2.0, 4.0, 9.0], [1.0, 2.0, 3.0])
+    assert found == pytest.approx({"ratio": 2.0, "low": 2.0, "high": 2.5})
+    assert timing.ratio([3.0], [2.0]) == {"ratio": 1.5, "low": 1.5, "high": 1.5}
+
+
+def test_interleaved_runs_every_job_and_leaves_out_the_first_round() -> None:
+    ran: list[str] = []
+    sides = {"a": [lambda: ran.append("a0"), lambda: ran.append("a1")], "b": [lambda: ran.append("b0")]}
+    times = timing.interleaved(sides, 2, torch.device("cpu"))
+    assert sorted(ran) == ["a0"] * 3 + ["a1"] * 3 + ["b0"] * 3
+    assert all({*ran[i : i + 2]} == {"a0", "b0"} and ran[i + 2] == "a1" for i in (0, 3, 6))
+    assert {name: len(values) for name, values in times.items()} == {"a": 2, "b": 2}
+
+
+def test_resized() -> None:
+    """Words go on in order; spans and heads point at the same words as before, or the head at the root."""
+    cuts = workload.resized([RECORD, RECORD], 8)
+    assert [len(cut["tokens"]) for cut in cuts] == [8, 8]
+    assert cuts[0]["tokens"] + cuts[1]["tokens"] == (TOKENS + TOKENS)[:16]
+    assert cuts[0]["heads"] == [2, 5, 5, 5, 0, 0, 8, 0]
+    assert cuts[0]["triplets"] == RECORD["triplets"][:1]
+    # Words 8 to 15: "is not good our waiter was very friendly"; the second record's first triplet lies whole inside.
+    assert cuts[1]["triplets"] == [{"aspect": [4, 5], "opinion": [6, 8], "sentiment": "POS"}]
+    assert cuts[1]["heads"] == [3, 3, 0, 5, 8, 8, 8, 0]
+    (long,) = workload.resized([RECORD], 20)
+    assert len(long["tokens"]) == 20
+
+
+def test_write_between_marks_needs_them(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- other:begin -->\n<!-- other:end -->\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"page\.md: no line <!-- speed:begin -->"):
+        write_between_marks(page, "speed", "text\n")
+
+
+def test_parameters(tmp_path: Path) -> None:
+    rows = parameters.count_all(str(tiny_encoder("bert", tmp_path)))
+    assert rows["fusion_type=tin"]["total"] > rows["fusion_type=none"]["total"]
+    assert "| `fusion_type=none` | 0 k |" in parameters.table(rows)

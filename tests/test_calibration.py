@@ -1,0 +1,146 @@
+"""The temperature and the calibration error."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_cases import RECORDS, inputs_of, small_model, tiny_bert
+
+from d2e2s.calibration import (
+    HIGHEST,
+    LOWEST,
+    PairDecisions,
+    calibration_error,
+    calibration_figures,
+    fit_temperature,
+    pair_decisions,
+    scored_triplets,
+)
+from d2e2s.evaluation import to_triplets
+
+LABELS = ["POS", "NEG", "NEU"]
+
+
+def decisions(logits: torch.Tensor, classes: torch.Tensor) -> list[PairDecisions]:
+    """One pair a sentence: logits `(B, 4)`, classes `(B,)`."""
+    spans, exists = torch.tensor([[0, 1]]), torch.ones(len(logits), 1, dtype=torch.bool)
+    aspects, opinions = (spans.expand(len(logits), 1, 2) + shift for shift in (0, 2))
+    gold = torch.where(classes[:, None] > 0, torch.tensor([0, 1, 2, 3, 0]), -100)
+    gold[:, 4] = torch.where(classes > 0, classes - 1, -100)
+    return [PairDecisions(logits[:, None, None], (aspects, exists), (opinions, exists), gold[:, None])]
+
+
+def sampled(temperature: float, count: int = 20_000) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, and classes drawn from their softmax at a temperature."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(count, 4, generator=generator)
+    return logits, torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)[:, 0]
+
+
+# --- temperature ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+def test_finds_the_temperature_that_made_the_data(temperature: float) -> None:
+    assert fit_temperature(decisions(*sampled(temperature))) == pytest.approx(temperature, rel=0.05)
+
+
+def test_no_other_temperature_is_likelier() -> None:
+    logits, classes = sampled(1.7, count=300)
+    found = fit_temperature(decisions(logits, classes))
+    loss = F.cross_entropy(logits / found, classes)
+    assert all(F.cross_entropy(logits / other, classes) >= loss - 1e-7 for other in np.geomspace(0.1, 10, 200))
+
+
+def test_stays_within_its_range() -> None:
+    logits = 2 * torch.eye(4)
+    assert fit_temperature(decisions(logits, torch.arange(4))) == pytest.approx(LOWEST)
+    assert fit_temperature(decisions(-logits, torch.arange(4))) == pytest.approx(HIGHEST)
+
+
+def test_nothing_right_leaves_it_at_one(caplog: pytest.LogCaptureFixture) -> None:
+    assert fit_temperature(decisions(torch.randn(5, 4), torch.zeros(5, dtype=torch.long))) == 1.0
+    assert "no right pair" in caplog.text
+
+
+def test_pairs_that_do_not_exist_do_not_count() -> None:
+    logits, classes = sampled(1.7, count=300)
+    ((pairs, aspects, opinions, gold),) = decisions(logits, classes)
+    exists = torch.arange(300)[:, None] < 150
+    found = fit_temperature([PairDecisions(pairs, (aspects[0], exists), opinions, gold)])
+    assert found == pytest.approx(fit_temperature(decisions(logits[:150], classes[:150])))
+
+
+# --- calibration error ------------------------------------------------------------------------------------
+
+
+def literal_error(scores: list[float], right: list[bool], bins: int) -> float:
+    error = 0.0
+    for b in range(bins):
+        members = [i for i, s in enumerate(scores) if b / bins <= s < (b + 1) / bins or (s == 1 and b == bins - 1)]
+        if members:
+            confidence = sum(scores[i] for i in members) / len(members)
+            accuracy = sum(right[i] for i in members) / len(members)
+            error += len(members) / len(scores) * abs(confidence - accuracy)
+    return error
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.01, 0.12, 0.3, 0.49, 0.77, 0.99, 1.0]), st.booleans()), max_size=30))
+def test_error_equals_its_definition(drawn: list[tuple[float, bool]]) -> None:
+    scores, right = [s for s, _ in drawn], [r for _, r in drawn]
+    assert calibration_error(scores, right) == pytest.approx(literal_error(scores, right, 15), abs=1e-12)
+
+
+def test_error_of_certainties() -> None:
+    assert calibration_error([1.0, 1.0, 0.0], [True, True, False]) == 0
+    assert calibration_error([1.0, 1.0], [True, False]) == 0.5
+    assert calibration_error([0.0], [True]) == 1
+    assert calibration_error([], []) == 0
+
+
+def test_temperature_lowers_the_error_of_an_overconfident_model() -> None:
+    made = decisions(*sampled(3.0))
+    figures = calibration_figures(made, fit_temperature(made), 0.5, 32)
+    assert figures["ece_before"] > 0.15 and figures["ece_after"] < 0.02 and figures["ece_returned"] < 0.05
+
+
+# --- with the model ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    folder, processor = tiny_bert(tmp_path_factory.mktemp("bert"))
+    return small_model(folder, ("tin", "basic", "basic"), temperature=1.6), inputs_of(processor)
+
+
+def test_decisions_are_the_pairs_that_the_model_weighs_up(case: tuple[Any, Any]) -> None:
+    model, inputs = case
+    ((logits, (aspects, exists), _, _),) = pair_decisions(model.train(), [inputs])
+    assert not model.training and logits.shape[0] == len(RECORDS)
+    for b, words in enumerate(inputs["word_mask"].sum(1).tolist()):
+        spans = sum(words - d for d in range(min(words, model.config.max_span_width)))
+        assert exists[b].sum() == min(spans, model.config.max_candidates)
+        kept = [tuple(span) for span in aspects[b][exists[b]].tolist()]
+        assert len(set(kept)) == len(kept)
+
+
+def test_scores_are_those_of_the_model(case: tuple[Any, Any]) -> None:
+    model, inputs = case
+    made = pair_decisions(model, [inputs])
+    with torch.inference_mode():
+        output = model(**inputs)
+    scores, right = scored_triplets(made, 1.6, model.config.max_triplets)
+    kept = output.scores >= 0
+    np.testing.assert_allclose(scores, output.scores[kept].double().numpy(), rtol=1e-6)
+    gold = to_triplets(inputs["labels"].numpy(), LABELS)
+    found = to_triplets(output.triplets.numpy(), LABELS)
+    assert right.tolist() == [t in gold[i] for i, sentence in enumerate(found) for t in sentence]
+    assert not math.isclose(scores.sum(), scored_triplets(made, 1.0, model.config.max_triplets)[0].sum())

@@ -1,0 +1,42 @@
+"""Figures in README and docs are the ones of the results files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import parameters, runs
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(seed: int, f1: float, **config: str) -> dict[str, Any]:
+    figures = {name: f1 for name in runs.FIGURES}
+    return {"seed": seed, "encoder": "e", "arguments": {"config": config, "data": {"dataset_name": "d"}}, **figures}
+
+
+def test_readme_shows_the_results_files() -> None:
+    assert runs.table(runs.read_runs(ROOT / "results" / "runs")) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_architecture_page_shows_the_measured_parameters() -> None:
+    measured = json.loads((ROOT / "results" / "parameters.json").read_text(encoding="utf-8"))["parameters"]
+    assert parameters.table(measured) in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_runs_that_differ_in_their_seed_share_a_row() -> None:
+    (row,) = runs.rows([run(1, 0.5), run(2, 0.7)])
+    assert row[3] == "1, 2"
+    assert row[4] == "60.00 ± 14.14"
+
+
+def test_other_models_have_their_own_row() -> None:
+    assert len(runs.rows([run(1, 0.5), run(1, 0.7, fusion_type="tin")])) == 2
+
+
+def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no results files"):
+        runs.read_runs(tmp_path)
