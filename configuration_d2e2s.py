@@ -1,6 +1,8 @@
 """What a D2E2S model is: every choice that changes its weights or its answers."""
 
-from typing import Any, ClassVar, Literal
+import math
+from dataclasses import field
+from typing import Any, ClassVar, Literal, cast
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
@@ -23,8 +25,8 @@ class D2E2SConfig(PreTrainedConfig):
         semantic_gcn: `basic` (GCN over averaged self-attention) or `enhanced` (relative positions, separate heads,
             gated global context, learned weighting of the layers).
         syntactic_gcn: `basic` (GCN over the dependency graph), `enhanced` (GATv2 and GraphSAGE, learned mix), `none`.
-        graph_size: width C of the BiLSTM channel, the graphs and the fusion; None = half of the encoder's. What they
-            find is mapped back and added to the encoder's nodes.
+        graph_size: width C of the BiLSTM channel, the graphs and the fusion; None = half of the encoder's, rounded
+            up to a multiple of the heads. What they find is mapped back and added to the encoder's nodes.
         gcn_layers: layers of each graph network.
         gcn_heads: attention heads of the semantic graph and of GATv2; must divide `graph_size`.
         syntax: where the dependency graph comes from: `input` (heads must be given), `predicted` (the built-in
@@ -52,7 +54,8 @@ class D2E2SConfig(PreTrainedConfig):
 
     Raises:
         StrictDataclassError: (`huggingface_hub.errors`; its cause says what is allowed) a value that is not among the
-            allowed ones, repeated labels, a size out of range, a head count that does not divide `graph_size`, or a checkpoint of a newer format.
+            allowed ones, repeated labels, a size out of range, a head count that does not divide `graph_size`, or a
+            checkpoint of a newer format.
     """
 
     model_type = "d2e2s"
@@ -81,7 +84,7 @@ class D2E2SConfig(PreTrainedConfig):
     parser_size: int = 256
     parser_loss_weight: float = 0.3
     predicted_graph_rate: float = 0.5
-    deprel_labels: list[str] | None = None
+    deprel_labels: list[str] = field(default_factory=list)
     fusion_heads: int = 8
     max_span_width: int = 8
     max_candidates: int = 16
@@ -92,7 +95,7 @@ class D2E2SConfig(PreTrainedConfig):
     contrastive_loss_weight: float = 0.0
     contrastive_temperature: float = 0.07
     graph_consistency_weight: float = 0.0
-    sentiment_labels: list[str] | None = None
+    sentiment_labels: list[str] = field(default_factory=lambda: ["POS", "NEG", "NEU"])
     decision_threshold: float = 0.5
     temperature: float = 1.0
     format_version: int = FORMAT_VERSION
@@ -103,9 +106,9 @@ class D2E2SConfig(PreTrainedConfig):
         if isinstance(self.encoder_config, dict):
             fields = dict(self.encoder_config)
             self.encoder_config = AutoConfig.for_model(fields.pop("model_type", "bert"), **fields)
-        self.deprel_labels = list(self.deprel_labels or [])
+        self.deprel_labels = list(self.deprel_labels)
         self.sentiment_labels = list(self.sentiment_labels or ["POS", "NEG", "NEU"])
-        self.graph_size = self.graph_size or self.hidden_size // 2
+        self.graph_size = self.graph_size or self._default_graph_size()
         super().__post_init__(**kwargs)
 
     def validate_sizes(self) -> None:
@@ -123,19 +126,32 @@ class D2E2SConfig(PreTrainedConfig):
         for name in (*counts, "graph_size", "parser_size", "head_size", "contrastive_temperature", "temperature"):
             if (getattr(self, name) or 0) <= 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}")
+        for name in ("parser_loss_weight", "contrastive_loss_weight", "graph_consistency_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         for name in ("dropout", "predicted_graph_rate", "decision_threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        if self.uses_graphs:
+            self._validate_graph_size()
+
+    def _validate_graph_size(self) -> None:
+        size = cast(int, self.graph_size)
         for name in ("fusion_heads", "gcn_heads"):
-            if self.graph_size % getattr(self, name):
-                raise ValueError(f"{name}={getattr(self, name)} does not divide graph_size={self.graph_size}")
-        if self.graph_size % 2:
-            raise ValueError(f"graph_size must be even (the BiLSTM has two directions), got {self.graph_size}")
+            if size % getattr(self, name):
+                raise ValueError(f"{name}={getattr(self, name)} does not divide graph_size={size}")
+        if size % 2:
+            raise ValueError(f"graph_size must be even (the BiLSTM has two directions), got {size}")
+
+    def _default_graph_size(self) -> int:
+        """Half of the encoder's width, rounded up to what the heads and the BiLSTM's two directions divide."""
+        step = math.lcm(2, max(self.fusion_heads, 1), max(self.gcn_heads, 1))
+        return -(-self.hidden_size // (2 * step)) * step
 
     @property
     def hidden_size(self) -> int:
         """Width D of the node features: the encoder's."""
-        return self.encoder_config.hidden_size
+        return cast(PreTrainedConfig, self.encoder_config).hidden_size
 
     @property
     def uses_graphs(self) -> bool:

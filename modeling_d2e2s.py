@@ -8,7 +8,7 @@ dependency tree), D the encoder's width, S the largest span width, K candidates 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -153,7 +153,7 @@ class D2E2SModel(D2E2SPreTrainedModel):
         self.post_init()
 
     def _build_channels(self, config: D2E2SConfig) -> None:
-        size, dropout = config.graph_size, config.dropout
+        size, dropout = cast(int, config.graph_size), config.dropout
         self.dropout = nn.Dropout(dropout)
         self.channel = nn.Linear(config.hidden_size, size)
         self.lstm = MaskedBiLSTM(size, size // 2)
@@ -194,25 +194,25 @@ class D2E2SModel(D2E2SPreTrainedModel):
         nodes = pool_words(pieces, word_index, word_mask.shape[1] + 1)
         mask = F.pad(word_mask, (1, 0), value=True)
         output = D2E2SModelOutput(last_hidden_state=nodes, node_mask=mask, encoder_nodes=nodes)
-        return self._fuse(output, heads) if self.config.uses_graphs else output
+        return self._fuse(output, nodes, mask, heads) if self.config.uses_graphs else output
 
-    def _fuse(self, output: D2E2SModelOutput, heads: Tensor | None) -> D2E2SModelOutput:
-        nodes, mask = output.encoder_nodes, output.node_mask
+    def _fuse(
+        self, output: D2E2SModelOutput, nodes: Tensor, mask: Tensor, heads: Tensor | None
+    ) -> D2E2SModelOutput:
         channel = self.channel(nodes)
         channel = self.lstm_norm(channel + self.dropout(self.lstm(channel, mask)))
         semantic, output.semantic_graph = self.semantic_gcn(channel, mask)
         syntactic = channel
         if self.config.syntactic_gcn != "none":
-            output.syntactic_graph = self._syntactic_graph(output, heads)
+            output.syntactic_graph = self._syntactic_graph(output, nodes, mask, heads)
             syntactic = self.syntactic_gcn(channel, output.syntactic_graph)
         fused = self.fusion(channel, semantic, syntactic, mask)
         fused = fused + self.self_attention(fused, fused, mask)
         output.last_hidden_state = self.output_norm(nodes + self.dropout(self.output(fused)))
         return output
 
-    def _syntactic_graph(self, output: D2E2SModelOutput, heads: Tensor | None) -> Tensor:
+    def _syntactic_graph(self, output: D2E2SModelOutput, nodes: Tensor, mask: Tensor, heads: Tensor | None) -> Tensor:
         """The dependency graph `(B, N, N)`: of the given heads, of the parser's distribution, or of either."""
-        nodes, mask = output.encoder_nodes, output.node_mask
         if not self.config.uses_parser:
             # Only this mode pays a host synchronisation: without a parser, nothing else would notice.
             if heads is None or bool((heads < 0).all(1).any()):
@@ -231,7 +231,7 @@ class D2E2SModel(D2E2SPreTrainedModel):
 def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
     """Drop BERT's pooler: nothing here reads it, so its weights would never see a gradient."""
     if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None
+        encoder.register_module("pooler", None)
     return encoder
 
 
@@ -247,7 +247,8 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
 
     def __init__(self, config: D2E2SConfig) -> None:
         super().__init__(config)
-        config.custom_pipelines = custom_pipelines()  # the pipeline travels with the model
+        # Importing the pipeline is what makes its file travel with the weights; this is what makes `pipeline` find it.
+        config.custom_pipelines = custom_pipelines()
         self.d2e2s = D2E2SModel(config)
         size, dropout = config.hidden_size, config.dropout
         self.dropout = nn.Dropout(dropout)
@@ -321,12 +322,11 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         )
         if return_relations and base.arc_logits is not None:
             output.heads = decode_heads(base.arc_logits, word_mask)
-            if self._labels_relations(base):
-                output.relation_logits = self._relation_logits(base, output.heads)
-        if labels is not None:
-            output.losses = self._triplet_losses(output, labels, mask, gold, found[1], opinions[1])
+            output.relation_logits = self._relation_logits(base, output.heads)
+        if labels is not None and gold is not None:
+            output.losses = self._triplet_losses(span_logits, pair_logits, labels, mask, gold, found, opinions)
             output.losses |= self._auxiliary_losses(base, features, labels, heads, deprels)
-            output.loss = sum(self._loss_weight(name) * loss for name, loss in output.losses.items())
+            output.loss = cast(Tensor, sum(self._loss_weight(name) * loss for name, loss in output.losses.items()))
         return output
 
     def _candidates(self, span_logits: Tensor, mask: Tensor, gold: Tensor | None, kind: int) -> tuple[Tensor, Tensor]:
@@ -335,20 +335,19 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         scores = span_logits.detach().log_softmax(-1)[..., kind]
         return candidates(scores, mask, self.config.max_candidates, forced)
 
-    def _labels_relations(self, base: D2E2SModelOutput) -> bool:
-        return base.arc_logits is not None and bool(self.config.deprel_labels)
-
-    def _relation_logits(self, base: D2E2SModelOutput, heads: Tensor) -> Tensor:
-        return self.d2e2s.parser.relation(base.encoder_nodes, heads)
+    def _relation_logits(self, base: D2E2SModelOutput, heads: Tensor) -> Tensor | None:
+        relation = self.d2e2s.parser.relation
+        return None if relation is None else relation(base.encoder_nodes, heads)
 
     def _triplet_losses(
         self,
-        output: D2E2SOutput,
+        span_logits: Tensor,
+        pair_logits: Tensor,
         labels: Tensor,
         mask: Tensor,
         gold: Tensor,
-        aspect_exists: Tensor,
-        opinion_exists: Tensor,
+        aspects: tuple[Tensor, Tensor],
+        opinions: tuple[Tensor, Tensor],
     ) -> dict[str, Tensor]:
         """Cross-entropy of spans and of pairs, summed and divided by the number of words.
 
@@ -358,11 +357,11 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         known = (labels[:, 0, 0] != UNKNOWN)[:, None, None]
         mask = mask & known
         words = mask[..., 0].sum().clamp(min=1)
-        pairs = pair_labels(labels, output.aspects, output.opinions)
-        exists = aspect_exists[:, :, None] & opinion_exists[:, None] & known
+        pairs = pair_labels(labels, aspects[0], opinions[0])
+        exists = aspects[1][:, :, None] & opinions[1][:, None] & known
         return {
-            "span": masked_cross_entropy(output.span_logits, gold, mask) / words,
-            "pair": masked_cross_entropy(output.pair_logits, pairs, exists) / words,
+            "span": masked_cross_entropy(span_logits, gold, mask) / words,
+            "pair": masked_cross_entropy(pair_logits, pairs, exists) / words,
         }
 
     def _auxiliary_losses(
@@ -371,15 +370,13 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         """The losses that are switched on and have what they need."""
         config, losses = self.config, {}
         if base.arc_logits is not None and heads is not None and config.parser_loss_weight:
-            labelled = deprels is not None and self._labels_relations(base)
-            relations = self._relation_logits(base, heads) if labelled else None
+            relations = self._relation_logits(base, heads) if deprels is not None else None
             losses["parser"] = parser_loss(base.arc_logits, heads, relations, deprels)
         if config.contrastive_loss_weight:
             losses["contrastive"] = contrastive_loss(features, labels, config.contrastive_temperature)
-        if config.graph_consistency_weight and base.syntactic_graph is not None:
-            losses["graph_consistency"] = graph_consistency_loss(
-                base.syntactic_graph, base.semantic_graph, base.node_mask
-            )
+        syntactic, semantic, mask = base.syntactic_graph, base.semantic_graph, base.node_mask
+        if config.graph_consistency_weight and syntactic is not None and semantic is not None and mask is not None:
+            losses["graph_consistency"] = graph_consistency_loss(syntactic, semantic, mask)
         return losses
 
     def _loss_weight(self, name: str) -> float:

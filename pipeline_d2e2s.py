@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os import PathLike
 from typing import Any, NamedTuple
 
 import torch
@@ -58,11 +59,13 @@ class TripletExtractionPipeline(Pipeline):
         ValueError: no `D2E2SProcessor`, or a model that needs the heads of a parser (`config.syntax="input"`).
     """
 
-    _load_processor = True
-    _load_tokenizer = False
-    _load_feature_extractor = False
-    _load_image_processor = False
-    _load_video_processor = False
+    processor: Any  # a D2E2SProcessor
+    # Any, because the base class types them as None, its default.
+    _load_processor: Any = True
+    _load_tokenizer: Any = False
+    _load_feature_extractor: Any = False
+    _load_image_processor: Any = False
+    _load_video_processor: Any = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -264,7 +267,7 @@ class TripletExtractionPipeline(Pipeline):
             for i, word in enumerate(row.words)
         ]
 
-    def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: str | PathLike[Any], **kwargs: Any) -> None:
         """Save model, processor and the pipeline's own code."""
         super().save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory)

@@ -15,17 +15,13 @@ extras = {
     "data": ["pooch>=1.8"],
     "parse": ["spacy>=3.7"],
     "stanza": ["stanza>=1.8"],
-    "search": ["optuna>=4.0"],
-    "demo": ["gradio>=5.0"],
     "bench": ["matplotlib>=3.8"],
-    "docs": ["mkdocs>=1.6", "mkdocs-material>=9.5"],
     "lint": ["ruff>=0.9", "mypy>=1.14", "types-PyYAML"],
 }
 extras["test"] = [
     "pytest>=8.0",
     "pytest-timeout>=2.3",
     "hypothesis>=6.100",
-    "scipy>=1.11",
     *extras["embedded"],
     *extras["data"],
     *extras["bench"],
@@ -41,7 +37,7 @@ setup(
     long_description=readme.read_text(encoding="utf-8") if readme.is_file() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     package_dir={"": ".", "d2e2s.data_scripts": "data_scripts", "d2e2s.metrics": "metrics"},
     packages=["d2e2s", *(f"d2e2s.{name}" for name in INSIDE)],
     py_modules=TRAVELLING,
@@ -57,7 +53,9 @@ setup(
         "accelerate>=1.1",
         "numpy>=1.26",
         "pyyaml>=6.0",
+        "pyarrow>=15.0",
         "rich>=13.0",
+        "tqdm>=4.66",
         # tokenizers of DeBERTa-v3 and XLM-R
         "sentencepiece>=0.2",
         "protobuf>=4.25",
@@ -66,7 +64,7 @@ setup(
     entry_points={"console_scripts": ["d2e2s = d2e2s.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",
-        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
         "Topic :: Text Processing :: Linguistic",
     ],
 )

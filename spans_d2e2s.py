@@ -54,8 +54,8 @@ def range_max(x: Tensor, start: Tensor, end: Tensor, empty: Tensor) -> Tensor:
         `(B, Q, P)`.
     """
     levels, length = [x], x.shape[1]
-    for level in range(int(math.log2(length))):
-        levels.append(torch.maximum(levels[-1], shift(levels[-1], 1 << level)))
+    for power in range(int(math.log2(length))):
+        levels.append(torch.maximum(levels[-1], shift(levels[-1], 1 << power)))
     table = torch.cat([*(rows.flatten(0, 1) for rows in levels), empty[None].to(x.dtype)])  # (level, sentence, word)
     level = torch.log2((end - start).clamp(min=1) + 0.5).long()  # the half keeps powers of two from rounding down
     first = (level * x.shape[0] + torch.arange(x.shape[0], device=x.device)[:, None]) * length
@@ -113,14 +113,15 @@ class BoundaryAttention(nn.Module):
 
     def forward(self, words: Tensor) -> Tensor:
         key = self.key(words)
-        start = self._attend(*self.start(words).chunk(2, -1), key, 1)
-        end = self._attend(*self.end(words).chunk(2, -1), key, -1)
+        start = self._attend(self.start(words), key, 1)
+        end = self._attend(self.end(words), key, -1)
         # An end word's sums are laid out at the end: move them to the span's first word.
         end = [shift(part, d) for d, part in enumerate(end)]
         return torch.tanh(torch.stack(start, dim=2) + torch.stack(end, dim=2))
 
-    def _attend(self, query: Tensor, value: Tensor, key: Tensor, direction: int) -> list[Tensor]:
+    def _attend(self, boundary: Tensor, key: Tensor, direction: int) -> list[Tensor]:
         """For each width, each word's attention over itself and its next (direction 1) or previous (-1) words."""
+        query, value = boundary.chunk(2, -1)
         scale = query.shape[-1] ** -0.5
         score = (query * key).sum(-1, keepdim=True).float() * scale
         peak, weight, total = score, torch.ones_like(score), value.float()

@@ -25,6 +25,19 @@ FIGURES = {
     "test_aspect_f1": "aspect F1",
     "test_opinion_f1": "opinion F1",
 }
+# What the training was told and its figures depend on; the seed and where and how things are logged are left out.
+TRAINING = (
+    "learning_rate",
+    "head_learning_rate",
+    "num_train_epochs",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "weight_decay",
+    "bf16",
+    "fp16",
+)
 CHOICES = ("fusion_type", "semantic_gcn", "syntactic_gcn")
 
 
@@ -53,14 +66,28 @@ def percent(values: Sequence[float]) -> str:
     return f"{mean} ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
+def recipe(run: Mapping[str, Any]) -> str:
+    """All that makes two runs comparable: their model, their data, and what the training was told but the seed."""
+    arguments = run["arguments"]
+    training = {name: arguments["training"].get(name) for name in TRAINING}
+    return json.dumps([run["encoder"], arguments["config"], arguments["data"]["dataset_name"], training])
+
+
 def rows(runs: Iterable[Mapping[str, Any]]) -> list[list[str]]:
-    """A row for each data set, encoder and model."""
-    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-    for run in runs:
-        groups.setdefault(describe(run), []).append(run)
+    """A row for each recipe.
+
+    Raises:
+        ValueError: a recipe was run twice with one seed.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for run in sorted(runs, key=lambda run: run["seed"]):
+        groups.setdefault(recipe(run), []).append(run)
     table = []
-    for key, members in sorted(groups.items()):
-        seeds = ", ".join(str(run["seed"]) for run in sorted(members, key=lambda run: run["seed"]))
+    for members in sorted(groups.values(), key=lambda members: describe(members[0])):
+        key, numbers = describe(members[0]), [run["seed"] for run in members]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError(f"{key}: two results files of one seed, {numbers}: keep one")
+        seeds = ", ".join(map(str, numbers))
         cells = []
         for figure in FIGURES:
             values = [run[figure] for run in members if figure in run]

@@ -106,9 +106,9 @@ def _parsed(
 
 def _encode(processor: D2E2SProcessor, records: Sequence[Record]) -> list[dict[str, Any]]:
     """Features of the words and trees, however long, without triplets."""
-    columns = ([record[key] for record in records] for key in ("tokens", "heads"))
+    tokens, heads = ([record[key] for record in records] for key in ("tokens", "heads"))
     deprels = [record.get("deprels") for record in records]
-    return processor.encode(*columns, deprels=deprels, max_length=NO_LIMIT) if records else []
+    return processor.encode(tokens, heads, deprels, max_length=NO_LIMIT) if records else []
 
 
 def _right_relations(model: D2E2SForTripletExtraction, batch: Sequence[Record], output: Any) -> Tensor:

@@ -26,7 +26,7 @@ else:  # run as a file from a clone
     sys.path.append(str(Path(__file__).resolve().parents[1]))
     from records import SENTIMENTS, Record, RecordError, write_atomically, write_records  # type: ignore
 
-    from words_d2e2s import (
+    from words_d2e2s import (  # type: ignore
         WORD_SPLITTERS,
         Word,
         WordSplitter,

@@ -4,8 +4,8 @@ From raw files in a folder (`DIR/train_triplets.txt` or `DIR/14res/train_triplet
 
     python data_scripts/prepare_aste_v2.py --name 14res --text_dir DIR --parse_dir DIR --output_dir OUT
 
-Without `--text_dir` or `--parse_dir` the raw files are downloaded once and kept in the user's cache. Several names
-write `OUT/NAME/`. The text files are the truth for tokens and triplets, the parses give heads and deprels only.
+Without `--text_dir` or `--parse_dir` the raw files are downloaded once and kept in the user's cache; those without a
+known checksum (16res) only with `--allow_unverified`. Several names write `OUT/NAME/`. The text files are the truth for tokens and triplets, the parses give heads and deprels only.
 Writes `{train,dev,test}.jsonl` and `report.json`; exit code 2 and one line on the first fault of the input.
 
 Data: Xu et al. 2020, "Position-Aware Tagging for Aspect Sentiment Triplet Extraction" (text); Zhao et al. 2024,
@@ -27,7 +27,15 @@ from typing import Any
 
 if __package__:
     from .parse_repair import literal_heads, read_arcs, transfer
-    from .records import SENTIMENTS, Record, RecordError, read_records, write_atomically, write_records
+    from .records import (
+        SENTIMENTS,
+        Record,
+        RecordError,
+        read_records,
+        validate_record,
+        write_atomically,
+        write_records,
+    )
 else:  # run as a file from a clone
     from parse_repair import literal_heads, read_arcs, transfer  # type: ignore
     from records import (  # type: ignore
@@ -35,6 +43,7 @@ else:  # run as a file from a clone
         Record,
         RecordError,
         read_records,
+        validate_record,
         write_atomically,
         write_records,
     )
@@ -43,6 +52,7 @@ NAMES = ("14res", "14lap", "15res", "16res")
 SPLITS = ("train", "dev", "test")
 TEXT_FILE = "{split}_triplets.txt"
 PARSE_FILE = "{split}_dep_triple_polarity_result.json"
+# Branches, as no commit that holds these very files is known to us: what they must hold is said by SHA256.
 TEXT_URL = "https://raw.githubusercontent.com/xuuuluuu/SemEval-Triplet-data/master/ASTE-Data-V2-EMNLP2020"
 PARSE_URL = "https://raw.githubusercontent.com/TYZY89/D2E2S/main/data"
 SHA256: dict[str, str] = {
@@ -97,15 +107,17 @@ class SplitReport:
 # Raw files
 
 
-def find_file(name: str, split: str, folder: Path | None, pattern: str, url: str) -> Path:
+def find_file(
+    name: str, split: str, folder: Path | None, pattern: str, url: str, allow_unverified: bool = False
+) -> Path:
     """A raw file in `folder` or `folder/name`, or, with no folder, from the user's cache or the network.
 
     Raises:
-        FileNotFoundError: not in the folder, with the places that were looked at.
+        FileNotFoundError: not in the folder, with the places that were looked at, or not to be downloaded.
     """
     file = pattern.format(split=split)
     if folder is None:
-        return download(name, file, f"{url}/{name}/{file}")
+        return download(name, file, f"{url}/{name}/{file}", allow_unverified)
     places = [folder / name / file, folder / file]
     for place in places:
         if place.is_file():
@@ -113,17 +125,29 @@ def find_file(name: str, split: str, folder: Path | None, pattern: str, url: str
     raise FileNotFoundError(f"no {file} for {name}: looked for {places[0]} and {places[1]}")
 
 
-def download(name: str, file: str, url: str) -> Path:
-    """Fetch a raw file into the user's cache, with a progress bar, checked against its sha256 where one is known."""
+def download(name: str, file: str, url: str, allow_unverified: bool = False) -> Path:
+    """Fetch a raw file into the user's cache, with a progress bar, checked against its sha256.
+
+    Raises:
+        FileNotFoundError: it cannot be had, is another file than the one known, or has no known sha256 and
+            `allow_unverified` is false.
+    """
+    pin = SHA256.get(f"{name}/{file}")
+    if pin is None and not allow_unverified:
+        raise FileNotFoundError(
+            f"{name}/{file}: no checksum is known for this file, so it is not downloaded; pass --text_dir and "
+            "--parse_dir with files that you have, or --allow_unverified to use it as downloaded"
+        )
     try:
         import pooch
     except ImportError:
         raise FileNotFoundError(
             f"{file} is in no folder and downloading needs pooch; pip install pooch, or pass --text_dir and --parse_dir"
         ) from None
-    pin = SHA256.get(f"{name}/{file}")
     if pin is None:
-        print(f"{name}/{file}: no checksum is known for this file, so it is used as downloaded")
+        print(
+            f"WARNING: {name}/{file}: no checksum is known for this file, so it is used as downloaded", file=sys.stderr
+        )
     try:
         return Path(
             pooch.retrieve(
@@ -220,10 +244,11 @@ class ParseBook:
     @staticmethod
     def _check(parse: dict) -> None:
         """Raise what a record of another form raises."""
-        " ".join(parse["tokens"])
+        " ".join(parse["tokens"]).encode()  # half a surrogate pair, which JSON can escape, is in no UTF-8 file
         " ".join(pair[0] for pair in parse["pos"])
         for deprel, head, word in parse["dependency"]:
-            if not isinstance(deprel, str) or type(head) is not int or type(word) is not int:
+            deprel.encode()
+            if type(head) is not int or type(word) is not int:
                 raise ValueError("arc")
 
     def find(self, tokens: list[str], place: int) -> tuple[dict, str]:
@@ -262,19 +287,23 @@ def read_split(
     """
     book, report, records = ParseBook(parses), SplitReport(), []
     for number, line in _lines(text):
-        key = f"{name}-{split}-{number}"
+        key, place = f"{name}-{split}-{number}", f"{text}:{number}"
         try:
-            tokens, triplets, implicit = parse_line(line, f"{text}:{number}", options.implicit == "drop")
+            tokens, triplets, implicit = parse_line(line, place, options.implicit == "drop")
             parse, where = book.find(tokens, number - 1)
-            heads, deprels = _tree(tokens, parse, where, report, options.no_repair)
+            heads, deprels, counts = _tree(tokens, parse, where, options.no_repair)
+            record = {"id": key, "tokens": tokens, "heads": heads, "deprels": deprels, "triplets": triplets}
+            validate_record(record, place)
         except RecordError as error:
             if options.on_error == "stop":
                 raise
             report.skipped.append(str(error))
             continue
         report.implicit_dropped += [key] * implicit
-        records.append({"id": key, "tokens": tokens, "heads": heads, "deprels": deprels, "triplets": triplets})
-        _compare(records[-1], parse, report)
+        for count, value in counts.items():
+            setattr(report, count, getattr(report, count) + value)
+        _compare(record, parse, report)
+        records.append(record)
     report.unused_parses = [f"{parses}: record {number + 1}" for number in sorted(book.unused)]
     return records, report
 
@@ -289,9 +318,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _tree(
-    tokens: list[str], parse: dict, where: str, report: SplitReport, no_repair: bool
-) -> tuple[list[int], list[str]]:
-    """Heads and deprels of a sentence; `report` learns what had to be mended."""
+    tokens: list[str], parse: dict, where: str, no_repair: bool
+) -> tuple[list[int], list[str], dict[str, int]]:
+    """Heads and deprels of a sentence, and by how much its parse raises which count of the report."""
     arcs, parser_tokens = parse["dependency"], [pair[0] for pair in parse["pos"]]
     try:
         flat = read_arcs(parser_tokens, arcs)
@@ -299,14 +328,15 @@ def _tree(
     except ValueError as error:
         raise RecordError(where, str(error), "a tree over the tokens in pos") from None
     literal = literal_heads(len(tokens), arcs)
-    report.parser_tokens_differ += parser_tokens != tokens
-    report.parsed_as_several_sentences += flat.heads.count(0) > 1
+    counts = {
+        "parser_tokens_differ": int(parser_tokens != tokens),
+        "parsed_as_several_sentences": int(flat.heads.count(0) > 1),
+    }
     if no_repair:
-        report.unfit_arcs += literal[2]
-        return literal[0], literal[1]
-    report.trees_repaired += (tree.heads, tree.deprels) != literal[:2]
-    report.dropped_tokens_attached += len(tree.attached)
-    return tree.heads, tree.deprels
+        return literal[0], literal[1], {**counts, "unfit_arcs": literal[2]}
+    counts["trees_repaired"] = int((tree.heads, tree.deprels) != literal[:2])
+    counts["dropped_tokens_attached"] = len(tree.attached)
+    return tree.heads, tree.deprels, counts
 
 
 def _compare(record: Record, parse: dict, report: SplitReport) -> None:
@@ -330,7 +360,7 @@ def _json_triplets(parse: dict) -> list[tuple[int, int, int, int, str]] | None:
         return sorted(
             {(*spans[pair["head"]], *spans[pair["tail"]], pair["type"][:3].upper()) for pair in parse["sentiments"]}
         )
-    except (KeyError, TypeError, IndexError):
+    except (KeyError, TypeError, IndexError, AttributeError):
         return None
 
 
@@ -374,9 +404,8 @@ def shared_sentences(places: dict[str, list[Record]]) -> list[dict[str, Any]]:
 
 
 def leaks(shared: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those of the shared sentences that pooled training on the sets would see before it is scored on them."""
-    kinds = [(entry["first"].split("/"), entry["second"].split("/"), entry) for entry in shared]
-    return [entry for (a, b), (c, d), entry in kinds if a != c and "train" in (b, d) and b != d]
+    """Those that stand in different splits, of one set or of two that may be pooled: seen before they are scored."""
+    return [entry for entry in shared if entry["first"].split("/")[1] != entry["second"].split("/")[1]]
 
 
 def held_out_texts(folders: list[Path]) -> dict[str, set[str]]:
@@ -411,8 +440,8 @@ def prepare(options: argparse.Namespace) -> None:
     reports: dict[str, SplitReport] = {}
     for name in options.name:
         for split in SPLITS:
-            text = find_file(name, split, options.text_dir, TEXT_FILE, TEXT_URL)
-            parses = find_file(name, split, options.parse_dir, PARSE_FILE, PARSE_URL)
+            text = find_file(name, split, options.text_dir, TEXT_FILE, TEXT_URL, options.allow_unverified)
+            parses = find_file(name, split, options.parse_dir, PARSE_FILE, PARSE_URL, options.allow_unverified)
             rows, report = read_split(name, split, text, parses, options)
             seen = [" ".join(row["tokens"]) in held_out.get(split, set()) for row in rows]
             kept = [row for row, drop in zip(rows, seen, strict=True) if not drop]
@@ -438,8 +467,14 @@ def _write_report(
 ) -> None:
     content = {
         "name": name,
-        "repaired": not options.no_repair,
-        "max_span_width": options.max_span_width,
+        "arguments": {  # those that the counts depend on; of folders their names only
+            "name": options.name,
+            "repaired": not options.no_repair,
+            "max_span_width": options.max_span_width,
+            "on_error": options.on_error,
+            "implicit": options.implicit,
+            "exclude_shared_with": [folder.resolve().name for folder in options.exclude_shared_with],
+        },
         "splits": {split: asdict(reports[f"{name}/{split}"]) for split in SPLITS},
         "shared_sentences": [
             entry for entry in shared if name in (entry["first"].split("/")[0], entry["second"].split("/")[0])
@@ -466,8 +501,8 @@ def print_report(reports: dict[str, SplitReport], shared: list[dict[str, Any]]) 
     for entry in leaks(shared):
         print(
             f"WARNING: {len(entry['ids_in_second'])} sentences stand in both {entry['first']} and {entry['second']}: "
-            "training on both sets together would be scored on what it has seen; "
-            "--exclude_shared_with PREPARED_DIR drops them from train and dev",
+            "a model of the first would be scored on what it has seen; --exclude_shared_with PREPARED_DIR, the folder "
+            "of the set that is scored, drops them from train and dev",
             file=sys.stderr,
         )
 
@@ -493,6 +528,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--parse_dir", type=Path, help="folder with the D2E2S JSON files (default: download)")
     parser.add_argument("--output_dir", type=Path, required=True, help="written to; OUT/NAME with several names")
+    parser.add_argument(
+        "--allow_unverified", action="store_true", help="download also files without a known checksum (16res)"
+    )
     parser.add_argument("--format", choices=["jsonl", "parquet"], default="jsonl")
     parser.add_argument("--max_span_width", type=int, default=8, help="longer spans are listed (default: 8)")
     parser.add_argument("--on_error", choices=["stop", "skip"], default="stop", help="skip lists what it leaves out")

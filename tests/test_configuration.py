@@ -45,10 +45,11 @@ def test_choices_are_checked_on_assignment() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"fusion_heads": 5}, "fusion_heads=5 does not divide graph_size=24"),
-        ({"gcn_heads": 7}, "gcn_heads=7 does not divide graph_size=24"),
+        ({"graph_size": 24, "fusion_heads": 5}, "fusion_heads=5 does not divide graph_size=24"),
+        ({"graph_size": 24, "gcn_heads": 7}, "gcn_heads=7 does not divide graph_size=24"),
         ({"graph_size": 25, "fusion_heads": 5, "gcn_heads": 5}, "graph_size must be even"),
         ({"graph_size": -4}, "graph_size must be greater than 0"),
+        ({"contrastive_loss_weight": -1.0}, "contrastive_loss_weight must be at least 0"),
         ({"max_span_width": 0}, "max_span_width must be greater than 0, got 0"),
         ({"max_candidates": 0}, "max_candidates must be greater than 0"),
         ({"contrastive_temperature": 0.0}, "contrastive_temperature must be greater than 0"),
@@ -118,3 +119,10 @@ def test_parser_is_built_where_a_graph_may_be_predicted() -> None:
     assert small(syntax="auto").uses_parser and small(syntax="predicted").uses_parser
     assert not small(syntax="input").uses_parser
     assert not small(syntactic_gcn="none").uses_parser and not small(fusion_type="none").uses_parser
+
+
+def test_default_graph_size_suits_any_encoder_width() -> None:
+    """312 is the width of a published tiny BERT: half of it is no multiple of 8 heads."""
+    config = D2E2SConfig(encoder_config={"model_type": "bert", "hidden_size": 312, "num_attention_heads": 12})
+    assert config.graph_size == 160
+    assert D2E2SConfig(encoder_config=config.encoder_config, fusion_heads=12).graph_size == 156

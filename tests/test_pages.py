@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def run(seed: int, f1: float, **config: str) -> dict[str, Any]:
     figures = {name: f1 for name in runs.FIGURES}
-    return {"seed": seed, "encoder": "e", "arguments": {"config": config, "data": {"dataset_name": "d"}}, **figures}
+    arguments = {"config": config, "data": {"dataset_name": "d"}, "training": {"num_train_epochs": 1}}
+    return {"seed": seed, "encoder": "e", "arguments": arguments, **figures}
 
 
 def test_readme_shows_the_results_files() -> None:
@@ -35,6 +36,21 @@ def test_runs_that_differ_in_their_seed_share_a_row() -> None:
 
 def test_other_models_have_their_own_row() -> None:
     assert len(runs.rows([run(1, 0.5), run(1, 0.7, fusion_type="tin")])) == 2
+
+
+def test_another_recipe_is_not_another_seed() -> None:
+    longer = run(2, 0.7)
+    longer["arguments"]["training"]["num_train_epochs"] = 2
+    assert len(runs.rows([run(1, 0.5), longer])) == 2
+
+
+def test_one_seed_twice_is_an_error() -> None:
+    with pytest.raises(ValueError, match="two results files of one seed"):
+        runs.rows([run(1, 0.5), run(1, 0.5)])
+
+
+def test_no_placeholder_is_left() -> None:
+    assert "USAGE_OUTPUT" not in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
