@@ -50,7 +50,7 @@ def test_one_seed_twice_is_an_error() -> None:
 
 
 def test_no_placeholder_is_left() -> None:
-    assert "USAGE_OUTPUT" not in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "_OUTPUT" not in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
