@@ -47,7 +47,7 @@ class D2E2SConfig(PreTrainedConfig):
         contrastive_loss_weight: weight of the InfoNCE loss between gold aspects and opinions, 0 = off.
         contrastive_temperature: temperature of that loss.
         graph_consistency_weight: weight of KL(syntactic graph || semantic graph), 0 = off.
-        sentiment_labels: names of the sentiments, in the order of their ids.
+        sentiment_labels: names of the sentiments, in the order of their ids; empty = POS, NEG, NEU.
         decision_threshold: lowest score of a decoded triplet, chosen on dev by the training script.
         temperature: divides the pair logits before the scores are made; 1 = uncalibrated.
         format_version: version of the checkpoint format; a newer one than this code knows is refused.
@@ -95,7 +95,7 @@ class D2E2SConfig(PreTrainedConfig):
     contrastive_loss_weight: float = 0.0
     contrastive_temperature: float = 0.07
     graph_consistency_weight: float = 0.0
-    sentiment_labels: list[str] = field(default_factory=lambda: ["POS", "NEG", "NEU"])
+    sentiment_labels: list[str] = field(default_factory=list)
     decision_threshold: float = 0.5
     temperature: float = 1.0
     format_version: int = FORMAT_VERSION

@@ -196,9 +196,7 @@ class D2E2SModel(D2E2SPreTrainedModel):
         output = D2E2SModelOutput(last_hidden_state=nodes, node_mask=mask, encoder_nodes=nodes)
         return self._fuse(output, nodes, mask, heads) if self.config.uses_graphs else output
 
-    def _fuse(
-        self, output: D2E2SModelOutput, nodes: Tensor, mask: Tensor, heads: Tensor | None
-    ) -> D2E2SModelOutput:
+    def _fuse(self, output: D2E2SModelOutput, nodes: Tensor, mask: Tensor, heads: Tensor | None) -> D2E2SModelOutput:
         channel = self.channel(nodes)
         channel = self.lstm_norm(channel + self.dropout(self.lstm(channel, mask)))
         semantic, output.semantic_graph = self.semantic_gcn(channel, mask)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -73,7 +73,7 @@ def literal_forward(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tenso
     output = collect(config, sentences, spans, aspects, opinions, pair_logits)
     if gold is not None:
         output.losses = literal_losses(model, inputs, sentences, spans, aspects, opinions, pair_logits, gold)
-        output.loss = sum(loss_weight(config, name) * loss for name, loss in output.losses.items())
+        output.loss = cast(Tensor, sum(loss_weight(config, name) * loss for name, loss in output.losses.items()))
     return output
 
 
@@ -507,7 +507,9 @@ def collect(
         pair_logits=stack_padded(pair_logits),
         aspects=stack_padded([torch.tensor(rows) for rows in aspects]),
         opinions=stack_padded([torch.tensor(rows) for rows in opinions]),
-        **{name: optional(sentences, name) for name in ("arc_logits", "semantic_graph", "syntactic_graph")},
+        arc_logits=optional(sentences, "arc_logits"),
+        semantic_graph=optional(sentences, "semantic_graph"),
+        syntactic_graph=optional(sentences, "syntactic_graph"),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from transformers import AutoConfig
@@ -29,7 +29,7 @@ def choices(field: str) -> tuple[str, ...]:
     return get_args(D2E2SConfig.__annotations__[field])
 
 
-def count(encoder: str, **config: str) -> dict[str, int]:
+def count(encoder: str, **config: Any) -> dict[str, int]:
     """Parameters of the whole model and of all that is not the encoder; nothing is allocated."""
     with torch.device("meta"):
         model = D2E2SForTripletExtraction(D2E2SConfig(encoder_config=AutoConfig.from_pretrained(encoder), **config))

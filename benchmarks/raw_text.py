@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -51,12 +52,8 @@ def row_batches(work: Workload, extract: TripletExtractionPipeline) -> list[Batc
         seen.append(inputs.to(work.device))
         return inner(inputs, **options)
 
-    extract.forward = forward
-    try:
-        with work.precision():
-            extract(texts(work))
-    finally:
-        del extract.forward
+    with patch.object(extract, "forward", forward), work.precision():
+        extract(texts(work))
     return seen
 
 

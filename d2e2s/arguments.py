@@ -40,14 +40,18 @@ class ModelArguments:
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "D2E2S checkpoint to go on from, in place of --encoder_name_or_path."}
     )
-    word_splitter: str = field(
-        default="penn",
-        metadata={"help": "How a new model splits raw text: penn (English), unicode (any script), whitespace."},
+    word_splitter: str | None = field(
+        default=None,
+        metadata={
+            "help": "How a new model splits raw text: penn (English), unicode (any script), whitespace. Default: penn."
+        },
     )
 
     def __post_init__(self) -> None:
         if (self.encoder_name_or_path is None) == (self.model_name_or_path is None):
             raise ValueError("give either --encoder_name_or_path (new model) or --model_name_or_path (checkpoint)")
+        if self.model_name_or_path is not None and self.word_splitter is not None:
+            raise ValueError("--word_splitter is for a new model: a checkpoint (--model_name_or_path) keeps its own")
 
 
 def _config_fields() -> Iterator[tuple[str, Any, Any]]:
@@ -114,6 +118,13 @@ class TripletTrainingArguments(TrainingArguments):
     )
     overwrite_output_dir: bool = field(
         default=False, metadata={"help": "Delete the checkpoints that an earlier run left in --output_dir."}
+    )
+    choose_threshold: bool = field(
+        default=False,
+        metadata={
+            "help": "With --do_eval, without training: choose the decision threshold on --validation_file anew, for "
+            "this run's figures and predictions, in place of the checkpoint's. Training always chooses it there."
+        },
     )
 
     per_device_train_batch_size: int = field(default=16, metadata={"help": "Sentences per step and device."})
@@ -187,6 +198,8 @@ class Arguments:
         selects = training.do_train and training.eval_strategy != IntervalStrategy.NO
         _require(selects, "selection on dev", "--validation_file", data.validation_file)
         _require(training.do_eval, "--do_eval", "--validation_file", data.validation_file)
+        if training.choose_threshold and not (training.do_train or training.do_eval):
+            raise ValueError("--choose_threshold chooses on --validation_file: give --do_eval too")
         if data.parser_file and not training.do_train:
             raise ValueError(
                 "--parser_file is for training: give --do_train, or --parser_test_file to score the parser"

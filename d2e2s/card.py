@@ -40,19 +40,23 @@ def write_card(
     model: D2E2SForTripletExtraction,
     figures: Mapping[str, Any],
     splits: Mapping[str, Sequence[Record]],
+    repository: str | None = None,
 ) -> None:
     """Write `README.md` into the output folder; it holds figures of this run and no others.
+
+    Args:
+        repository: Hub repository that the model is pushed to; else the card names `hub_model_id`, or the folder.
 
     Raises:
         OSError: the folder cannot be written to.
     """
     folder = arguments.output_dir
-    name = arguments.training.hub_model_id or folder.resolve().name
+    name = repository or arguments.training.hub_model_id or folder.resolve().name
     parts = [
         f"# {name}",
         introduction(arguments, model),
         results(figures),
-        usage(arguments.training.hub_model_id or str(folder), splits),
+        usage(name, splits),
         recipe(arguments, figures),
     ]
     data = card_data(arguments, name, figures)

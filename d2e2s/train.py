@@ -7,13 +7,14 @@ import logging
 import math
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
 import transformers
+from accelerate.utils import broadcast_object_list
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoTokenizer, EarlyStoppingCallback, enable_full_determinism, set_seed
 from transformers.trainer_utils import get_last_checkpoint
@@ -67,7 +68,7 @@ def run(arguments: Arguments) -> Figures:
         predict_raw_text(arguments)
         return {}
     splits, trees = _load_splits(arguments), _load_trees(arguments)
-    last_checkpoint = _prepare_output_dir(arguments)
+    last_checkpoint = _find_checkpoint(arguments)
     (enable_full_determinism if training.full_determinism else set_seed)(training.seed)
     model, processor = build_model(arguments, splits.get("train", []) + trees["train"])
     _check_parser(arguments, model)
@@ -81,9 +82,13 @@ def run(arguments: Arguments) -> Figures:
     trainer = _build_trainer(arguments, model, processor, tokenized)
 
     if training.do_train:
+        if training.overwrite_output_dir and last_checkpoint is None:
+            _clear_checkpoints(trainer)
         figures |= trainer.train(resume_from_checkpoint=last_checkpoint).metrics
         trainer.save_model()
         trainer.save_state()
+    elif not training.choose_threshold:  # a threshold chosen on what is scored would flatter the checkpoint
+        trainer.threshold = model.config.decision_threshold
     if "dev" in splits and (training.do_train or training.do_eval):
         figures |= _evaluate(trainer, tokenized["dev"], splits["dev"])
         if training.do_train:
@@ -95,7 +100,9 @@ def run(arguments: Arguments) -> Figures:
     if trainer.is_world_process_zero():
         _write_json(arguments.output_dir / "all_results.json", figures)
         if training.do_train:
-            write_card(arguments, model, figures, splits)
+            write_card(arguments, model, figures, splits, trainer.hub_model_id)
+    if training.do_train and training.push_to_hub:
+        trainer.push_to_hub()  # once more, now with the figures, the predictions and the card
     return figures
 
 
@@ -118,12 +125,15 @@ def build_model(
     Args:
         arguments: fields of the configuration that they name override the defaults or the checkpoint's.
         train_records: their universal dependency relations become the labels of a new model's relation head.
+
+    Raises:
+        ValueError: a field that is wrong; or, unless the run trains, overrides that the checkpoint has no weights for.
+        OSError: there is no such encoder or checkpoint.
     """
     overrides = arguments.config_overrides()
     if arguments.model.model_name_or_path is not None:
         path = arguments.model.model_name_or_path
-        model = D2E2SForTripletExtraction.from_pretrained(path, dtype=torch.float32, **overrides)
-        return model, D2E2SProcessor.from_pretrained(path)
+        return _load_checkpoint(path, overrides, arguments.training.do_train), D2E2SProcessor.from_pretrained(path)
     encoder = resolve_encoder(str(arguments.model.encoder_name_or_path))
     overrides["deprel_labels"] = relation_labels(train_records)
     model = D2E2SForTripletExtraction.from_encoder(encoder, **overrides)
@@ -131,9 +141,42 @@ def build_model(
         AutoTokenizer.from_pretrained(encoder),
         deprel_labels=model.config.deprel_labels,
         sentiment_labels=model.config.sentiment_labels,
-        word_splitter=arguments.model.word_splitter,
+        word_splitter=arguments.model.word_splitter or "penn",
     )
     return model, processor
+
+
+def _load_checkpoint(path: str, overrides: dict[str, Any], may_start_anew: bool) -> D2E2SForTripletExtraction:
+    """The model of a checkpoint; weights that do not fit its configuration are refused, or named if it is trained."""
+    report = logging.getLogger("transformers.modeling_utils")
+    disabled, report.disabled = report.disabled, True  # a table of what one line says below
+    try:
+        loaded: Any = D2E2SForTripletExtraction.from_pretrained(
+            path, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, **overrides
+        )
+    finally:
+        report.disabled = disabled
+    model, info = loaded
+    problems = {
+        "missing": info["missing_keys"],
+        "of another size": [key for key, *_ in info["mismatched_keys"]],
+        "not used": info["unexpected_keys"],
+    }
+    if not any(problems.values()):
+        return model
+    found = "; ".join(f"{what}: {_some(keys)}" for what, keys in problems.items() if keys)
+    if not may_start_anew:
+        names = ", ".join(f"--{name}" for name in overrides) or "nothing was overridden: is it a D2E2S checkpoint?"
+        raise ValueError(f"{path}: weights do not fit the model asked for ({names}); {found}; --do_train trains them")
+    logger.warning("%s: what is missing or of another size starts anew (%s)", path, found)
+    return model
+
+
+def _some(keys: Iterable[str], shown: int = 4) -> str:
+    """The first few keys, and how many more there are."""
+    names = sorted(keys)
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def unreachable(records: Sequence[Record], max_span_width: int) -> int:
@@ -153,8 +196,10 @@ def _log_to_stderr(arguments: Arguments) -> None:
         datasets.disable_progress_bars()
 
 
-def _prepare_output_dir(arguments: Arguments) -> str | None:
-    """Make the folder, and find the checkpoint to go on from, if one was asked for.
+def _find_checkpoint(arguments: Arguments) -> str | None:
+    """Make the output folder, and find the checkpoint to go on from, if one was asked for.
+
+    Process 0 looks for all, so that all take the same path afterwards.
 
     Raises:
         ValueError: no checkpoint to resume from, or checkpoints of another run that would be mixed up with ours.
@@ -165,15 +210,18 @@ def _prepare_output_dir(arguments: Arguments) -> str | None:
     wanted = training.resume_from_checkpoint
     if not training.do_train:
         return None
-    last = get_last_checkpoint(str(folder))
+    last = broadcast_object_list([get_last_checkpoint(str(folder))])[0]
     if wanted is not None and wanted.lower() not in ("true", "false"):
         return _existing_checkpoint(wanted)
     if wanted is not None and wanted.lower() == "true":
         if last is None:
             raise ValueError(f"{folder}: --resume_from_checkpoint true, but there is no checkpoint to resume from")
         return last
-    if last is not None:
-        _clear_checkpoints(folder, arguments)
+    if last is not None and not training.overwrite_output_dir:
+        raise ValueError(
+            f"{folder} holds checkpoints of an earlier run: go on with it (--resume_from_checkpoint true), "
+            "start again (--overwrite_output_dir), or give another --output_dir"
+        )
     return None
 
 
@@ -183,16 +231,13 @@ def _existing_checkpoint(path: str) -> str:
     return path
 
 
-def _clear_checkpoints(folder: Path, arguments: Arguments) -> None:
-    if not arguments.training.overwrite_output_dir:
-        raise ValueError(
-            f"{folder} holds checkpoints of an earlier run: go on with it (--resume_from_checkpoint true), "
-            "start again (--overwrite_output_dir), or give another --output_dir"
-        )
-    with arguments.training.main_process_first(desc="clearing the output folder"):
-        if arguments.training.process_index == 0:
-            for checkpoint in folder.glob("checkpoint-*"):
-                shutil.rmtree(checkpoint)
+def _clear_checkpoints(trainer: TripletTrainer) -> None:
+    """Delete the checkpoints of an earlier run; every process calls this, one deletes while the others wait."""
+    trainer.accelerator.wait_for_everyone()
+    if trainer.args.should_save:
+        for checkpoint in Path(str(trainer.args.output_dir)).glob("checkpoint-[0-9]*"):
+            shutil.rmtree(checkpoint)
+    trainer.accelerator.wait_for_everyone()
 
 
 def _load_splits(arguments: Arguments) -> dict[str, list[Record]]:
@@ -323,7 +368,10 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
 
 
 def _evaluate(trainer: TripletTrainer, dataset: datasets.Dataset, records: Sequence[Record]) -> Figures:
-    """Score dev, and let it decide what the model keeps: the temperature, after training, then the threshold."""
+    """Score dev, and let it decide what the model keeps: the temperature, after training, then the threshold.
+
+    A threshold that the trainer was given stays.
+    """
     config = trainer.model.config
     decisions = pair_decisions(trainer.model, trainer.batches(dataset))
     if trainer.args.do_train:

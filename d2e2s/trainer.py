@@ -103,6 +103,9 @@ class TripletTrainer(Trainer):
         if self.args.should_save:
             Path(str(output_dir or self.args.output_dir), TRAINING_ARGS_NAME).unlink(missing_ok=True)
 
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: each push would put a draft in place of the card that `d2e2s.card` writes."""
+
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """The Trainer's loop on all candidates: the threshold is applied to the figures, not in the model."""
         with decision_threshold(self.model.config, 0.0):

@@ -5,7 +5,8 @@ From raw files in a folder (`DIR/train_triplets.txt` or `DIR/14res/train_triplet
     python data_scripts/prepare_aste_v2.py --name 14res --text_dir DIR --parse_dir DIR --output_dir OUT
 
 Without `--text_dir` or `--parse_dir` the raw files are downloaded once and kept in the user's cache; those without a
-known checksum (16res) only with `--allow_unverified`. Several names write `OUT/NAME/`. The text files are the truth for tokens and triplets, the parses give heads and deprels only.
+known checksum (16res) only with `--allow_unverified`. Several names write `OUT/NAME/`. The text files are the truth
+for tokens and triplets, the parses give heads and deprels only.
 Writes `{train,dev,test}.jsonl` and `report.json`; exit code 2 and one line on the first fault of the input.
 
 Data: Xu et al. 2020, "Position-Aware Tagging for Aspect Sentiment Triplet Extraction" (text); Zhao et al. 2024,
@@ -317,9 +318,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     yield from enumerate(lines if lines[-1] else lines[:-1], start=1)
 
 
-def _tree(
-    tokens: list[str], parse: dict, where: str, no_repair: bool
-) -> tuple[list[int], list[str], dict[str, int]]:
+def _tree(tokens: list[str], parse: dict, where: str, no_repair: bool) -> tuple[list[int], list[str], dict[str, int]]:
     """Heads and deprels of a sentence, and by how much its parse raises which count of the report."""
     arcs, parser_tokens = parse["dependency"], [pair[0] for pair in parse["pos"]]
     try:
@@ -498,11 +497,17 @@ def print_report(reports: dict[str, SplitReport], shared: list[dict[str, Any]]) 
     for entry in shared:
         ids = entry["ids_in_second"]
         print(f"  {entry['first']} and {entry['second']}: {len(ids)}: {_first(ids)}")
-    for entry in leaks(shared):
+    seen = leaks(shared)
+    for entry in seen:
         print(
-            f"WARNING: {len(entry['ids_in_second'])} sentences stand in both {entry['first']} and {entry['second']}: "
-            "a model of the first would be scored on what it has seen; --exclude_shared_with PREPARED_DIR, the folder "
-            "of the set that is scored, drops them from train and dev",
+            f"WARNING: sentences in both {entry['first']} and {entry['second']}: {len(entry['ids_in_second'])}",
+            file=sys.stderr,
+        )
+    if seen:
+        print(
+            "A model that is trained or chosen on one of two such splits has seen a part of the other; "
+            "--exclude_shared_with PREPARED_DIR, a folder written by this script, drops from train what stands in its "
+            "dev or test, and from dev what stands in its test",
             file=sys.stderr,
         )
 

@@ -113,8 +113,8 @@ def test_sets_that_share_sentences_are_warned_of_and_can_be_parted(
     raw = ["--text_dir", str(shared_data / "aste_v2"), "--parse_dir", str(shared_data / "d2e2s_parsed")]
     assert main(["--name", "14res", "15res", *raw, "--output_dir", str(tmp_path / "two")]) == 0
     warnings = capsys.readouterr().err
-    assert "85 sentences stand in both 14res/train and 15res/dev" in warnings
-    assert "--exclude_shared_with" in warnings
+    assert "sentences in both 14res/train and 15res/dev: 85\n" in warnings
+    assert warnings.count("--exclude_shared_with") == 1
     other = prepared / "15res"
     assert main(["--name", "14res", *raw, "--output_dir", str(tmp_path), "--exclude_shared_with", str(other)]) == 0
     held_out = {
@@ -226,6 +226,7 @@ def test_a_name_folder_is_looked_into(raw: Path) -> None:
         ("The good food####[([0, 2], [1], 'POS')]", "aspect: word indices [0, 2] have gaps"),
         ("The food####[([-1], [1], 'POS')]", "aspect: implicit term (index -1)"),
         ("Some other words####[([0], [1], 'POS')]", "another sentence than"),
+        ("The \u00a0 train1 is great ( really ) .####[([2], [4], 'POS')]", "token '\\xa0'; expected text that is not"),
     ],
 )
 def test_malformed_lines(raw: Path, line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,7 +239,8 @@ def test_malformed_lines(raw: Path, line: str, message: str, capsys: pytest.Capt
     assert not (raw.parent / "out").exists()
     assert run(raw, "--on_error", "skip") == 0
     assert len(read_records(raw.parent / "out" / "train.jsonl")) == 2
-    assert message in report(raw.parent / "out")["splits"]["train"]["skipped"][0]
+    counts = report(raw.parent / "out")["splits"]["train"]
+    assert message in counts["skipped"][0] and counts["trees_repaired"] == 2
     assert message in capsys.readouterr().out
 
 
@@ -256,6 +258,7 @@ def test_malformed_lines(raw: Path, line: str, message: str, capsys: pytest.Capt
         ),
         ({"dependency": None}, "not a parsed sentence"),
         ({"dependency": [["ROOT", "0", 1]]}, "not a parsed sentence"),
+        ({"dependency": [["\ud800", 0, 1]]}, "not a parsed sentence"),
         ({"pos": [], "dependency": []}, "shares no token"),
     ],
 )
@@ -313,6 +316,35 @@ def test_disagreements_overlaps_and_doubles_are_reported(raw: Path) -> None:
     assert counts["long_spans"] == [{"id": "16res-train-2", "role": "aspect", "span": [0, 2]}]
 
 
+def test_sentences_in_different_splits_are_leaks(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Within a set and between sets, whichever the splits are; the same split of two sets is none."""
+    assert run(raw) == 0
+    assert "WARNING" not in capsys.readouterr().err
+    for file in list(raw.glob("*_*")):  # two sets of the same sentences, the first with its train in dev as well
+        for name in ("14res", "15res"):
+            (raw / name).mkdir(exist_ok=True)
+            shutil.copy(file, raw / name / file.name)
+    for kind in ("triplets.txt", "dep_triple_polarity_result.json"):
+        shutil.copy(raw / f"train_{kind}", raw / "14res" / f"dev_{kind}")
+        shutil.copy(raw / f"test_{kind}", raw / "15res" / f"dev_{kind}")
+    command = ["--name", "14res", "15res", "--text_dir", str(raw), "--parse_dir", str(raw)]
+    assert main([*command, "--output_dir", str(tmp_path / "two")]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("WARNING")]
+    pairs = [
+        ("14res/train", "14res/dev"),
+        ("14res/dev", "15res/train"),
+        ("14res/test", "15res/dev"),
+        ("15res/dev", "15res/test"),
+    ]
+    assert lines == [f"WARNING: sentences in both {first} and {second}: 3" for first, second in pairs]
+    own = ["--exclude_shared_with", str(tmp_path / "two" / "14res"), str(tmp_path / "two" / "15res")]
+    assert main([*command, "--output_dir", str(tmp_path / "parted"), *own]) == 0
+    assert "WARNING" not in capsys.readouterr().err
+    arguments = report(tmp_path / "parted" / "14res")["arguments"]
+    assert arguments["name"] == arguments["exclude_shared_with"] == ["14res", "15res"]
+    assert str(tmp_path) not in json.dumps(arguments)
+
+
 def test_a_missing_file_is_named(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (raw / "test_triplets.txt").unlink()
     assert run(raw) == 2
@@ -349,9 +381,30 @@ def test_files_are_downloaded_and_checked(
     assert len(asked) == 6 and all(str(pin).startswith("sha256:") for pin in asked.values())
     assert f"{prepare_aste_v2.TEXT_URL}/14lap/dev_triplets.txt" in asked
     assert f"{prepare_aste_v2.PARSE_URL}/14lap/dev_dep_triple_polarity_result.json" in asked
-    assert "no checksum" not in capsys.readouterr().out
-    assert main(["--name", "16res", "--output_dir", str(raw.parent / "out")]) == 0
-    assert "16res/dev_triplets.txt: no checksum is known" in capsys.readouterr().out
+    assert "no checksum" not in capsys.readouterr().err
+
+
+def test_a_file_without_a_known_checksum_is_downloaded_on_demand_only(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def retrieve(url: str, known_hash: str | None, fname: str, **_: object) -> str:
+        assert known_hash is None
+        asked.append(url)
+        return str(raw / fname)
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    command = ["--name", "16res", "--output_dir", str(raw.parent / "out")]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: 16res/train_triplets.txt: no checksum is known") and error.count("\n") == 1
+    assert "--text_dir" in error and "--allow_unverified" in error
+    assert not asked and not (raw.parent / "out").exists()
+    assert main([*command, "--text_dir", str(raw)]) == 2
+    assert main([*command, "--allow_unverified"]) == 0
+    assert len(asked) == 6
+    assert "WARNING: 16res/dev_triplets.txt: no checksum is known" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("error", [OSError("no\nnetwork"), ValueError("SHA256 hash does not match")])

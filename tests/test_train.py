@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,7 +32,8 @@ from d2e2s.parsing import evaluate_parser
 from d2e2s.train import _build_trainer, _tokenize, build_model, main, run, unreachable
 from d2e2s.trainer import DivergedError, TripletTrainer, decision_threshold
 
-SAMPLE = Path(__file__).parents[1] / "data_scripts" / "sample_corpus"
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "data_scripts" / "sample_corpus"
 SIZES = {"train": 32, "dev": 20, "test": 21}
 LABELS = ["POS", "NEG", "NEU"]
 
@@ -134,6 +141,14 @@ WRONG = {
     "dropout": ({"dropout": 2}, "dropout must lie in [0, 1]"),
     "heads": ({"fusion_heads": 5}, "fusion_heads=5 does not divide"),
     "nothing to resume": ({"resume_from_checkpoint": "true"}, "there is no checkpoint to resume from"),
+    "splitter for a checkpoint": (
+        {"encoder_name_or_path": None, "model_name_or_path": "x", "word_splitter": "penn"},
+        "--word_splitter is for a new model",
+    ),
+    "threshold without dev": (
+        {"do_train": None, "do_eval": None, "choose_threshold": True},
+        "--choose_threshold chooses on --validation_file: give --do_eval",
+    ),
     "trees without training": (
         {"parser_file": "trees.jsonl", "do_train": None},
         "--parser_file is for training: give --do_train",
@@ -432,7 +447,9 @@ def test_card_holds_the_figures_of_the_run(finished: Path) -> None:
     shown = [f"{100 * figures[f'test_{name}']:.2f}" for name in ("predicted_syntax_triplet_f1", "parser_uas")]
     shown += [f"{figures[f'test_ece_{name}']:.4f}" for name in ("before", "after", "returned")]
     assert all(text in card.text for text in shown)
-    assert f"{100 * figures['test_triplet_f1']:.2f}" in card.text and "trust_remote_code=True" in card.text
+    assert f"{100 * figures['test_triplet_f1']:.2f}" in card.text
+    assert 'from_pretrained("out", trust_remote_code=True)' in card.text
+    assert str(finished) not in card.text.split("## Use")[1]
 
 
 def test_checkpoint_is_scored_again_to_the_same_figures(
@@ -446,6 +463,69 @@ def test_checkpoint_is_scored_again_to_the_same_figures(
         k: v for k, v in first.items() if k.startswith("test_triplet")
     }
     assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.fixture
+def again(finished: Path, words: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """Command line that scores the finished checkpoint on dev and test."""
+    plain = {"encoder_name_or_path": None, "model_name_or_path": finished, "do_train": None, "head_size": None}
+    return lambda **extra: words(**{**plain, "parser_size": None, **extra})
+
+
+def test_scoring_leaves_the_threshold_of_the_checkpoint(
+    finished: Path, again: Callable[..., list[str]], tmp_path: Path, data: Path
+) -> None:
+    """Its own, whatever data it is scored on; chosen anew only where that is asked for."""
+    chosen, other = tmp_path / "checkpoint", data / "train.jsonl"
+    model = D2E2SForTripletExtraction.from_pretrained(finished)
+    model.config.decision_threshold = 0.123
+    model.save_pretrained(chosen)
+    D2E2SProcessor.from_pretrained(finished).save_pretrained(chosen)
+    figures = run(parse_arguments(again(model_name_or_path=chosen, validation_file=other)))
+    names = ("eval_threshold", "test_threshold", "decision_threshold", "eval_predicted_syntax_threshold")
+    assert {figures[name] for name in names} == {0.123}
+    for record in read_records(tmp_path / "out" / "predictions_dev.jsonl"):
+        assert all(triplet["score"] >= 0.123 for triplet in record["predicted_triplets"])
+    anew = run(parse_arguments(again(model_name_or_path=chosen, validation_file=other, choose_threshold=True)))
+    assert len({anew[name] for name in names}) == 1 and anew["decision_threshold"] != 0.123
+    assert anew["eval_triplet_f1"] >= figures["eval_triplet_f1"]
+    assert json.loads((chosen / "config.json").read_text())["decision_threshold"] == 0.123
+
+
+@pytest.mark.parametrize(
+    ("extra", "found"),
+    [
+        ({"max_span_width": 12}, r"--max_span_width\); of another size: \S*width\S*"),
+        ({"fusion_type": "tin"}, r"--fusion_type\); missing: \S*fusion\S*"),
+        ({"syntax": "input"}, r"--syntax\); not used: \S*parser\S*"),
+    ],
+    ids=str,
+)
+def test_overrides_that_the_weights_do_not_fit_are_refused(
+    extra: dict[str, Any], found: str, again: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(again(**extra)) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "[transformers]" not in line]
+    assert len(lines) == 1 and re.search(found, lines[0])
+
+
+def test_training_names_what_starts_anew(again: Callable[..., list[str]], caplog: pytest.LogCaptureFixture) -> None:
+    model, _ = build_model(parse_arguments(again(max_span_width=12, do_train=True)), [])
+    assert model.config.max_span_width == 12 and all(torch.isfinite(p).all() for p in model.parameters())
+    said = [record.message for record in caplog.records if "starts anew" in record.message]
+    assert len(said) == 1 and "of another size: " in said[0]
+
+
+def test_an_encoder_is_no_checkpoint(
+    data: Path, again: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(again(model_name_or_path=data / "encoder")) == 2
+    assert "error: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_checkpoint_keeps_its_word_splitter(data: Path, again: Callable[..., list[str]]) -> None:
+    _, processor = build_model(parse_arguments(again()), [])
+    assert processor.word_splitter == D2E2SProcessor(processor.tokenizer, word_splitter="penn").word_splitter
 
 
 def test_unreachable_triplets_are_counted(finished: Path) -> None:
@@ -491,6 +571,37 @@ def test_checkpoints_of_another_run_are_not_mixed_up(
     assert not old.exists()
 
 
+def test_failed_start_deletes_nothing(words: Callable[..., list[str]], tmp_path: Path) -> None:
+    """Checkpoints of the earlier run go when the training starts, and other folders never."""
+    old, own = tmp_path / "out" / "checkpoint-999", tmp_path / "out" / "checkpoint-notes"
+    for folder in (old, own):
+        folder.mkdir(parents=True)
+    assert main(words(overwrite_output_dir=True, encoder_name_or_path="./absent")) == 2
+    assert main(words(overwrite_output_dir=True, syntax="input", parser_file=SAMPLE / "dev.jsonl")) == 2
+    assert old.is_dir() and own.is_dir()
+
+
+def test_pushed_repository_has_the_card(
+    words: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each push, the card that lies in the folder: the last one is ours, with the figures and the Hub's name."""
+    pushed: list[str | None] = []
+
+    class Hub:
+        def create_repo(self, name: str, **kwargs: Any) -> SimpleNamespace:
+            return SimpleNamespace(repo_id=f"someone/{name}")
+
+        def upload_folder(self, folder_path: str, **kwargs: Any) -> None:
+            assert kwargs["repo_id"] == "someone/out"
+            card = Path(folder_path, "README.md")
+            pushed.append(card.read_text(encoding="utf-8") if card.is_file() else None)
+
+    monkeypatch.setattr("transformers.trainer.hf_api", Hub)
+    run(parse_arguments(words(num_train_epochs=1, push_to_hub=True, hub_strategy="end")))
+    assert pushed[0] is None and pushed[-1] == (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert 'from_pretrained("someone/out", trust_remote_code=True)' in pushed[-1] and "Triplet F1" in pushed[-1]
+
+
 def test_early_stopping(words: Callable[..., list[str]]) -> None:
     figures = run(parse_arguments(words(early_stopping_patience=1, num_train_epochs=9, learning_rate=0,
                                         head_learning_rate=0, do_predict=None)))  # fmt: skip
@@ -526,3 +637,54 @@ def test_trees_join_the_training_and_are_scored(
 def test_nothing_is_said_about_a_parser_that_is_not_there(words: Callable[..., list[str]]) -> None:
     figures = run(parse_arguments(words(num_train_epochs=1, syntax="input")))
     assert not [name for name in figures if "parser_" in name or "predicted_syntax" in name]
+
+
+# --- two processes ----------------------------------------------------------------------------------------
+
+
+def launch(*command: str, seconds: int = 240) -> None:
+    """Run `python -m command` in the root folder; after the time limit it is ended with all its processes."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    with subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert process.returncode == 0, output[-3000:]
+
+
+def test_two_processes_score_like_one(again: Callable[..., list[str]], tmp_path: Path) -> None:
+    """An odd number of sentences in batches of 4, so that the last batch is not the same for both."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    run(parse_arguments(again(output_dir=one, per_device_eval_batch_size=4)))
+    launch("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "run_aste.py",
+           *again(output_dir=two, per_device_eval_batch_size=4))  # fmt: skip
+    first, second = figures_of(one), figures_of(two)
+    assert (first["processes"], second["processes"]) == (1, 2)
+    names = [name for name in first if re.match("(eval|test)_.*(f1|precision|recall|ece|uas|las|threshold)", name)]
+    assert len(names) > 20
+    assert {name: second[name] for name in names} == pytest.approx({name: first[name] for name in names}, abs=1e-5)
+    for split in ("dev", "test"):
+        records = [read_records(folder / f"predictions_{split}.jsonl") for folder in (one, two)]
+        kept = [[[t | {"score": 0} for t in r["predicted_triplets"]] for r in rows] for rows in records]
+        assert kept[0] == kept[1]
+
+
+def test_two_processes_train_into_one_folder(words: Callable[..., list[str]], tmp_path: Path) -> None:
+    """By the configuration for the CPU, over the checkpoint of an earlier run: both wait until it is gone."""
+    old = tmp_path / "out" / "checkpoint-999"
+    old.mkdir(parents=True)
+    launch("accelerate.commands.launch", "--config_file", "configs/accelerate/cpu.yaml", "--main_process_port", "0",
+           "run_aste.py", *words(overwrite_output_dir=True, num_train_epochs=1, do_predict=None))  # fmt: skip
+    figures = figures_of(tmp_path / "out")
+    assert figures["processes"] == 2 and np.isfinite(figures["train_loss"])
+    assert (tmp_path / "out" / "model.safetensors").is_file() and not old.exists()
