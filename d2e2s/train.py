@@ -23,6 +23,7 @@ from . import __version__
 from .arguments import Arguments, parse_arguments
 from .calibration import PairDecisions, calibration_figures, fit_temperature, pair_decisions
 from .card import write_card
+from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.records import Record, read_records, write_atomically, write_records
 from .encoders import resolve_encoder
 from .evaluation import to_triplets
@@ -148,6 +149,8 @@ def build_model(
 
 def _load_checkpoint(path: str, overrides: dict[str, Any], may_start_anew: bool) -> D2E2SForTripletExtraction:
     """The model of a checkpoint; weights that do not fit its configuration are refused, or named if it is trained."""
+    if D2E2SConfig.get_config_dict(path)[0].get("model_type") != D2E2SConfig.model_type:
+        raise ValueError(f"{path}: no D2E2S checkpoint; an encoder goes to --encoder_name_or_path")
     report = logging.getLogger("transformers.modeling_utils")
     disabled, report.disabled = report.disabled, True  # a table of what one line says below
     try:
@@ -166,7 +169,7 @@ def _load_checkpoint(path: str, overrides: dict[str, Any], may_start_anew: bool)
         return model
     found = "; ".join(f"{what}: {_some(keys)}" for what, keys in problems.items() if keys)
     if not may_start_anew:
-        names = ", ".join(f"--{name}" for name in overrides) or "nothing was overridden: is it a D2E2S checkpoint?"
+        names = ", ".join(f"--{name}" for name in overrides) or "the checkpoint's own configuration"
         raise ValueError(f"{path}: weights do not fit the model asked for ({names}); {found}; --do_train trains them")
     logger.warning("%s: what is missing or of another size starts anew (%s)", path, found)
     return model
