@@ -186,7 +186,7 @@ class D2E2SModel(D2E2SPreTrainedModel):
             heads: `(B, W)` 1-based heads, 0 = root, -1 = unknown. A sentence of -1 has no parse.
 
         Raises:
-            ValueError: no heads although `config.syntax` is `input`.
+            ValueError: a sentence without heads although `config.syntax` is `input`.
         """
         if token_type_ids is not None:
             kwargs["token_type_ids"] = token_type_ids
@@ -262,7 +262,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
 
         Raises:
             OSError: there is no such encoder.
-            ValueError: a field of `config` is wrong.
+            StrictDataclassError: (`huggingface_hub.errors`) a field of `config` is wrong; its cause says what is allowed.
         """
         encoder = AutoModel.from_pretrained(name_or_path, dtype=torch.float32)
         model = cls(D2E2SConfig(encoder_config=encoder.config, **config))

@@ -83,7 +83,7 @@ class SharedDropout(nn.Module):
 class SumFeatures(nn.Module):
     """Dropout(ReLU(sum of the parts)) in the memory of the first part, which is overwritten.
 
-    Parts broadcast to the first one's `(B, ..., P)`. Fresh memory for each step costs several times the arithmetic.
+    Parts broadcast to the first one's `(B, ..., P)`, the largest tensor of the model: it is made once.
     The dropout stands before the ReLU, where it gives the same: its mask is never negative.
     """
 
