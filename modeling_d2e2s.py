@@ -262,7 +262,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
 
         Raises:
             OSError: there is no such encoder.
-            StrictDataclassError: (`huggingface_hub.errors`) a field of `config` is wrong; its cause names what is right.
+            StrictDataclassError: (`huggingface_hub.errors`) a field of `config` is wrong; its cause says why.
         """
         encoder = AutoModel.from_pretrained(name_or_path, dtype=torch.float32)
         model = cls(D2E2SConfig(encoder_config=encoder.config, **config))
