@@ -306,7 +306,10 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         pair_logits = self.pair_scorer(nodes, features, found[0], opinions[0])
         config = self.config
         lowest_score = config.decision_threshold if threshold is None else threshold
-        triplets, scores = decode(pair_logits, found, opinions, config.max_triplets, lowest_score, config.temperature)
+        overlaps = config.allow_overlaps or aspects is not None  # who asks for two aspects wants an answer for both
+        triplets, scores = decode(
+            pair_logits, found, opinions, config.max_triplets, lowest_score, config.temperature, overlaps
+        )
         output = D2E2SOutput(
             triplets=triplets,
             scores=scores,

@@ -321,10 +321,12 @@ def decode(
     most: int,
     threshold: float,
     temperature: float,
+    allow_overlaps: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Pair logits `(B, K, L, 1 + sentiments)` to triplets `(B, T, 5)` and their scores `(B, T)`, best first.
 
-    A triplet's score is the probability of its sentiment. Rows below the threshold are -100.
+    A triplet's score is the probability of its sentiment. Rows below the threshold are -100, and so are, unless
+    overlaps are allowed, rows whose aspect and opinion both overlap those of a better row: two readings of one triplet.
 
     Args:
         aspects, opinions: spans `(B, K, 2)` and whether each exists `(B, K)`, as `candidates` returns them.
@@ -343,5 +345,22 @@ def decode(
         ],
         dim=-1,
     )
-    kept = (score >= threshold) & (score >= 0)
+    kept = score >= max(threshold, 0.0)
+    if not allow_overlaps:
+        kept = without_rivals(triplets, kept)
+        order = (~kept).byte().argsort(dim=1, stable=True)  # what went leaves no hole
+        triplets, score, kept = take(triplets, order), score.gather(1, order), kept.gather(1, order)
     return triplets.masked_fill(~kept[..., None], IGNORED), score.masked_fill(~kept, float(IGNORED))
+
+
+def without_rivals(triplets: Tensor, exists: Tensor) -> Tensor:
+    """Which triplets stay when the better of two readings wins: `(B, T, 5)`, best first, and `(B, T)` to `(B, T)`.
+
+    Greedy, as non-maximum suppression: a triplet goes if a better one that stays overlaps both its aspect and opinion.
+    """
+    start, end = triplets[..., 0:4:2], triplets[..., 1:4:2]
+    overlap = ((start[:, :, None] < end[:, None]) & (start[:, None] < end[:, :, None])).all(-1)
+    kept = exists.clone()
+    for row in range(1, kept.shape[1]):
+        kept[:, row] &= ~(overlap[:, row, :row] & kept[:, :row]).any(-1)
+    return kept

@@ -545,9 +545,23 @@ def decode_triplets(
     for b, logits in enumerate(pair_logits):
         found = scored_triplets(aspects[b], opinions[b], (logits / config.temperature).softmax(-1).tolist())
         found = [row for row in found if row[0] >= config.decision_threshold]
-        for row, (score, triplet) in enumerate(sorted(found, reverse=True)[: config.max_triplets]):
+        found = sorted(found, reverse=True)[: config.max_triplets]
+        for row, (score, triplet) in enumerate(found if config.allow_overlaps else best_readings(found)):
             triplets[b, row], scores[b, row] = torch.tensor(triplet), score
     return triplets, scores
+
+
+def best_readings(found: list[tuple[float, tuple[int, ...]]]) -> list[tuple[float, tuple[int, ...]]]:
+    """Without the triplets whose aspect and opinion both overlap those of a better one that is kept."""
+    kept: list[tuple[float, tuple[int, ...]]] = []
+    for score, triplet in found:
+        if not any(all(overlaps(triplet[i : i + 2], better[i : i + 2]) for i in (0, 2)) for _, better in kept):
+            kept.append((score, triplet))
+    return kept
+
+
+def overlaps(span: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return span[0] < other[1] and other[0] < span[1]
 
 
 def scored_triplets(

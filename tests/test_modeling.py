@@ -96,6 +96,7 @@ def test_equals_literal(choice: Choice, folder: Path, everything: Any) -> None:
         {"deprel_labels": []},
         {"decision_threshold": 0.6, "temperature": 0.5},
         {"max_triplets": 3, "max_candidates": 2},
+        {"allow_overlaps": True},
         {"sentiment_labels": ["POS", "NEG", "NEU", "MIXED"]},
         {"gcn_layers": 3, "gcn_heads": 2, "fusion_heads": 12, "graph_size": 24},
     ],

@@ -30,6 +30,7 @@ from d2e2s.spans_d2e2s import (
     span_labels,
     span_mask,
     span_max,
+    without_rivals,
 )
 
 quick = settings(max_examples=40, deadline=None)
@@ -304,3 +305,23 @@ def test_decode_sorts_by_score(seed: int, most: int, threshold: float) -> None:
 def test_pairs_that_do_not_exist_are_not_decoded() -> None:
     found = decoded(torch.full((1, 3, 3, 4), 0.0), [True, False, False])
     assert [triplet[:4] for score, triplet in found if score >= 0] == [(0, 1, 0, 1)]
+
+
+READINGS = {  # aspect, opinion: rows of falling score
+    "another reading of the first": ([(0, 2, 5, 6), (0, 1, 5, 7)], [True, False]),
+    "the same aspect, another opinion": ([(0, 2, 5, 6), (0, 2, 7, 8)], [True, True]),
+    "a reading of what went": ([(0, 2, 5, 6), (1, 3, 5, 6), (2, 4, 5, 6)], [True, False, True]),
+    "spans that touch": ([(0, 2, 5, 6), (2, 3, 5, 6)], [True, True]),
+}
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_the_better_of_two_readings_stays(name: str) -> None:
+    rows, expected = READINGS[name]
+    triplets = torch.tensor([[[*row, 0] for row in rows]])
+    assert without_rivals(triplets, torch.ones(1, len(rows), dtype=torch.bool)).tolist() == [expected]
+
+
+def test_what_does_not_exist_is_no_rival() -> None:
+    triplets = torch.tensor([[[0, 2, 5, 6, 0], [0, 1, 5, 6, 0]]])
+    assert without_rivals(triplets, torch.tensor([[False, True]])).tolist() == [[False, True]]
