@@ -113,6 +113,13 @@ class TripletTrainingArguments(TrainingArguments):
     head_learning_rate: float = field(
         default=3e-4, metadata={"help": "Peak learning rate of everything behind the encoder."}
     )
+    ema_decay: float = field(
+        default=0.99,
+        metadata={
+            "help": "Decay of the moving average of the weights, which is what is evaluated and saved; 0 = the weights "
+            "of the last step themselves."
+        },
+    )
     early_stopping_patience: int | None = field(
         default=None, metadata={"help": "Stop after this many evaluations without a better dev triplet F1."}
     )
@@ -157,6 +164,8 @@ class TripletTrainingArguments(TrainingArguments):
         self.output_dir = self.output_dir or ""  # Arguments.check tells whether one is needed
         if not self.do_train:  # nothing to select, and an eval strategy would switch --do_eval on
             self.load_best_model_at_end, self.eval_strategy = False, "no"
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"--ema_decay must lie in [0, 1), got {self.ema_decay}")
         self.label_names = self.label_names or ["labels"]
         super().__post_init__()
         if self.device.type == "cpu":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
 from .arguments import TripletTrainingArguments
+from .averaging import TRAINING_WEIGHTS, AveragedWeights
 from .evaluation import choose_threshold, triplet_figures
 from .modeling_d2e2s import D2E2SForTripletExtraction
+
+logger = logging.getLogger("d2e2s")
 
 ENCODER_PREFIX = "d2e2s.encoder."
 
@@ -36,6 +40,7 @@ class TripletTrainer(Trainer):
     args: TripletTrainingArguments
     model: D2E2SForTripletExtraction
     threshold: float | None = None
+    averaged: AveragedWeights | None = None  # while it trains
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"compute_metrics": self.compute_figures, **kwargs})
@@ -55,7 +60,44 @@ class TripletTrainer(Trainer):
             target: Any = self.model if model is None else model
             optimizer, options = self.get_optimizer_cls_and_kwargs(self.args, target)
             self.optimizer = optimizer(self.parameter_groups(target), **options)
+            self._start_average()
         return self.optimizer
+
+    def _start_average(self) -> None:
+        if not self.args.ema_decay:
+            return
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            self.args.ema_decay = 0.0
+            return logger.warning("weights that are sharded over processes are not averaged: --ema_decay has no effect")
+        self.averaged = AveragedWeights(self.model, self.args.ema_decay)
+        self.add_callback(self.averaged)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; then the model has the average's weights, those of the best epoch where dev selects."""
+        output = super().train(*args, **kwargs)
+        if self.averaged is not None:
+            if not self.args.load_best_model_at_end:
+                self.averaged.adopt()
+            self.remove_callback(self.averaged)
+            self.averaged = None
+        return output
+
+    def _average_in_use(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.averaged is None else self.averaged.in_use()
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.averaged is not None and self.args.should_save:
+            self.averaged.save_training_weights(output_dir)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        if self.averaged is not None:
+            self.averaged.resume(checkpoint)
+        elif Path(checkpoint, TRAINING_WEIGHTS).exists():
+            raise ValueError(f"{checkpoint}: the run averaged its weights; resume it with its own --ema_decay")
 
     def parameter_groups(self, model: torch.nn.Module) -> list[dict[str, Any]]:
         """Trainable parameters by (encoder or head) x (weight decay or none); groups without any are left out."""
@@ -99,7 +141,8 @@ class TripletTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Model and processor, without the pickled arguments that the Trainer adds (nothing reads them)."""
-        super().save_model(output_dir, _internal_call)
+        with self._average_in_use():
+            super().save_model(output_dir, _internal_call)
         if self.args.should_save:
             Path(str(output_dir or self.args.output_dir), TRAINING_ARGS_NAME).unlink(missing_ok=True)
 
@@ -108,7 +151,7 @@ class TripletTrainer(Trainer):
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """The Trainer's loop on all candidates: the threshold is applied to the figures, not in the model."""
-        with decision_threshold(self.model.config, 0.0):
+        with decision_threshold(self.model.config, 0.0), self._average_in_use():
             return super().evaluation_loop(*args, **kwargs)
 
     def predict(self, test_dataset: Any, *args: Any, **kwargs: Any) -> PredictionOutput:

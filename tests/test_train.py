@@ -20,6 +20,7 @@ import torch
 from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from tiny_models import tiny_encoder
 
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor
@@ -689,3 +690,30 @@ def test_two_processes_train_into_one_folder(words: Callable[..., list[str]], tm
     figures = figures_of(tmp_path / "out")
     assert figures["processes"] == 2 and np.isfinite(figures["train_loss"])
     assert (tmp_path / "out" / "model.safetensors").is_file() and not old.exists()
+
+
+# --- averaged weights -------------------------------------------------------------------------------------
+
+
+def test_the_average_is_what_a_run_saves(words: Callable[..., list[str]], tmp_path: Path) -> None:
+    once = {"num_train_epochs": 1, "eval_strategy": "no", "load_best_model_at_end": False, "save_strategy": "epoch"}
+    assert main(words(**once)) == 0
+    checkpoint = next((tmp_path / "out").glob("checkpoint-*"))
+    saved, best = (load_file(folder / "model.safetensors") for folder in (tmp_path / "out", checkpoint))
+    training = load_file(checkpoint / "training_weights.safetensors")
+    assert all(torch.equal(saved[name], best[name]) for name in saved)
+    assert saved.keys() == training.keys()
+    assert not any(torch.equal(saved[name], training[name]) for name in saved if name.endswith("output.weight"))
+
+
+def test_a_run_that_averaged_is_not_resumed_without(
+    words: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(num_train_epochs=1)) == 0
+    assert main(words(resume_from_checkpoint=True, ema_decay=0)) == 2
+    assert "resume it with its own --ema_decay" in capsys.readouterr().err
+
+
+def test_decay_outside_its_range_is_refused(words: Callable[..., list[str]]) -> None:
+    with pytest.raises(ValueError, match=r"--ema_decay must lie in \[0, 1\), got 1.0"):
+        parse_arguments(words(ema_decay=1))
