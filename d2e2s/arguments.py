@@ -120,6 +120,10 @@ class TripletTrainingArguments(TrainingArguments):
             "of the last step themselves."
         },
     )
+    token_mask_rate: float = field(
+        default=0.15,
+        metadata={"help": "Share of the words' pieces that each training step hides behind the mask token."},
+    )
     early_stopping_patience: int | None = field(
         default=None, metadata={"help": "Stop after this many evaluations without a better dev triplet F1."}
     )
@@ -164,8 +168,9 @@ class TripletTrainingArguments(TrainingArguments):
         self.output_dir = self.output_dir or ""  # Arguments.check tells whether one is needed
         if not self.do_train:  # nothing to select, and an eval strategy would switch --do_eval on
             self.load_best_model_at_end, self.eval_strategy = False, "no"
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"--ema_decay must lie in [0, 1), got {self.ema_decay}")
+        for name in ("ema_decay", "token_mask_rate"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"--{name} must lie in [0, 1), got {getattr(self, name)}")
         self.label_names = self.label_names or ["labels"]
         super().__post_init__()
         if self.device.type == "cpu":

@@ -18,6 +18,7 @@ from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 from .arguments import TripletTrainingArguments
 from .averaging import TRAINING_WEIGHTS, AveragedWeights
 from .evaluation import choose_threshold, triplet_figures
+from .masking import hide_pieces
 from .modeling_d2e2s import D2E2SForTripletExtraction
 
 logger = logging.getLogger("d2e2s")
@@ -116,13 +117,15 @@ class TripletTrainer(Trainer):
             for encoder, decays in sorted(groups, reverse=True)
         ]
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def training_step(self, model: torch.nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """One step; stops before the optimiser if the loss is not finite, so that the weights stay sound.
 
         Raises:
             DivergedError: with the step and what to try.
         """
-        loss = super().training_step(*args, **kwargs)
+        if self.args.token_mask_rate:
+            inputs = hide_pieces(inputs, self.processing_class.tokenizer.mask_token_id, self.args.token_mask_rate)
+        loss = super().training_step(model, inputs, *args, **kwargs)
         # The one synchronisation of a step; the filter of the Trainer, which is off here, would cost two.
         if not torch.isfinite(loss):
             raise DivergedError(
