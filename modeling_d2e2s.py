@@ -7,6 +7,7 @@ Notation of all shapes: B sentences, T word pieces, W words, N = W + 1 nodes (no
 dependency tree), D the encoder's width, S the largest span width, K candidates of each kind.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -50,6 +51,8 @@ from .tree_d2e2s import decode_heads
 # Before training the graphs add little to the encoder's nodes, and every span and pair is "none", as nearly all are
 # (Lin et al. 2017, section 4.1): both maps start small, and the bias of "none" at this logit.
 SMALL_GAIN, NONE_PRIOR = 0.1, 4.0
+# The shorter half of a batch is encoded apart if it is at most this share as long as the longer one.
+WORTH_HALVING = 0.8
 
 
 @dataclass
@@ -190,7 +193,7 @@ class D2E2SModel(D2E2SPreTrainedModel):
         """
         if token_type_ids is not None:
             kwargs["token_type_ids"] = token_type_ids
-        pieces = self.encoder(input_ids, attention_mask=attention_mask, **kwargs).last_hidden_state
+        pieces = encode(self.encoder, {"input_ids": input_ids, "attention_mask": attention_mask, **kwargs})
         nodes = pool_words(pieces, word_index, word_mask.shape[1] + 1)
         mask = F.pad(word_mask, (1, 0), value=True)
         output = D2E2SModelOutput(last_hidden_state=nodes, node_mask=mask, encoder_nodes=nodes)
@@ -233,6 +236,36 @@ def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
     return encoder
 
 
+def encode(encoder: PreTrainedModel, inputs: dict[str, Any]) -> Tensor:
+    """The encoder's features of word pieces, `(B, T, D)`; a batch of long and short sentences goes in two halves.
+
+    The encoder is by far the largest cost, and half of such a batch is padding.
+    """
+    mask: Tensor = inputs["attention_mask"]
+    aligned = all(getattr(value, "shape", None) == mask.shape for value in inputs.values())
+    halves = length_halves(mask) if aligned else []
+    if not halves:
+        return encoder(**inputs).last_hidden_state
+    parts = []
+    for rows, length in halves:
+        part = encoder(**{name: value[rows, :length] for name, value in inputs.items()}).last_hidden_state
+        parts.append(F.pad(part, (0, 0, 0, mask.shape[1] - length)))
+    return torch.cat(parts)[torch.cat([rows for rows, _ in halves]).argsort()]
+
+
+def length_halves(mask: Tensor) -> list[tuple[Tensor, int]]:
+    """Rows and length of the longer and of the shorter half of a batch `(B, T)`; none where that saves little.
+
+    Only on a CPU: there, looking at lengths costs nothing.
+    """
+    if mask.device.type != "cpu" or torch.compiler.is_compiling() or len(mask) < 2:
+        return []
+    # Where the last piece stands, not how many there are: padding may be on the left.
+    lengths = (mask * torch.arange(1, mask.shape[1] + 1)).amax(1)
+    halves = [(rows, int(lengths[rows].amax())) for rows in lengths.argsort(descending=True, stable=True).chunk(2)]
+    return halves if halves[1][1] <= WORTH_HALVING * mask.shape[1] else []
+
+
 def pool_words(pieces: Tensor, word_index: Tensor, nodes: int) -> Tensor:
     """Mean of each node's word pieces: `(B, T, D)`, `(B, T)` to `(B, N, D)`; zeros for padding."""
     owner = word_index[:, None] == torch.arange(nodes, device=pieces.device)[:, None]
@@ -265,6 +298,8 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
             StrictDataclassError: (`huggingface_hub.errors`) a field of `config` is wrong; its cause says why.
         """
         encoder = AutoModel.from_pretrained(name_or_path, dtype=torch.float32)
+        if os.path.isdir(name_or_path):  # a folder here means nothing where the checkpoint goes
+            encoder.config.name_or_path = ""
         model = cls(D2E2SConfig(encoder_config=encoder.config, **config))
         model.d2e2s.encoder = without_pooler(encoder)
         return model

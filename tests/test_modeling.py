@@ -31,7 +31,7 @@ from transformers import AutoModel
 
 from benchmarks.literal import literal_forward
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SModel, D2E2SProcessor
-from d2e2s.modeling_d2e2s import D2E2SOutput
+from d2e2s.modeling_d2e2s import D2E2SOutput, encode, length_halves
 
 Choice = tuple[str, str, str]
 DEFAULT: Choice = ("cross_attention", "enhanced", "basic")
@@ -486,3 +486,31 @@ def test_gradient_checkpointing_reaches_the_encoder(folder: Path, everything: An
     checkpointed = gradients(model, model(**everything).loss)
     assert checkpointed.keys() == plain.keys()
     assert all(torch.allclose(checkpointed[name], plain[name], rtol=1e-3, atol=1e-5) for name in plain)
+
+
+# --- the encoder's two halves
+
+
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+@pytest.mark.parametrize("lengths", [[9, 2, 3], [2, 9], [3, 9, 2, 9, 1], [9, 8, 9], [1], [9, 9, 9, 9]])
+def test_halves_are_encoded_as_the_whole(lengths: list[int], padding_side: str, folder: Path) -> None:
+    encoder = small_model(folder, DEFAULT).d2e2s.encoder.eval()
+    rows = [[1] * length + [0] * (max(lengths) - length) for length in lengths]
+    mask = torch.tensor([row if padding_side == "right" else row[::-1] for row in rows])
+    pieces = torch.randint(5, 20, mask.shape) * mask
+    inputs = {"input_ids": pieces, "attention_mask": mask}
+    real = mask.bool()
+    expected = encoder(**inputs).last_hidden_state[real]
+    found = encode(encoder, inputs)[real]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    weight = encoder.get_input_embeddings().weight
+    (gradient,) = torch.autograd.grad(found.square().sum(), weight)
+    (wanted,) = torch.autograd.grad(expected.square().sum(), weight)
+    torch.testing.assert_close(gradient, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_short_sentences_are_not_padded_to_the_longest() -> None:
+    lengths = torch.tensor([3, 20, 4, 18])
+    halves = length_halves((torch.arange(20) < lengths[:, None]).long())
+    assert [(rows.tolist(), length) for rows, length in halves] == [([1, 3], 20), ([2, 0], 4)]
+    assert length_halves(torch.ones(4, 20)) == []
