@@ -1,0 +1,30 @@
+"""Tables, and generated parts of hand-written pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from .data_scripts.records import write_atomically
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table, one line a row; a cell may hold anything but a line break."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n" for cells in lines)
+
+
+def write_between_marks(page: Path, name: str, text: str) -> None:
+    """Replace what stands between the page's lines `<!-- name:begin -->` and `<!-- name:end -->`.
+
+    Raises:
+        ValueError: the page has no such lines.
+    """
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    old = page.read_text(encoding="utf-8")
+    if not pattern.search(old):
+        raise ValueError(f"{page}: no line {begin.strip()} followed by {end}")
+    new = pattern.sub(lambda _: begin + text + end, old)
+    write_atomically(page, lambda temporary: temporary.write_text(new, encoding="utf-8"))

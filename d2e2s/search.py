@@ -1,0 +1,210 @@
+"""Better arguments for your own data: a search on dev by Optuna, through the Trainer's `hyperparameter_search`.
+
+    d2e2s search configs/search.yaml --trials 20
+    d2e2s search configs/search.yaml --trials 20 --train_file data/mine/train.jsonl \\
+        --validation_file data/mine/dev.jsonl --output_dir outputs/search-mine
+    d2e2s train outputs/search-mine/best.yaml --test_file data/mine/test.jsonl --do_predict true
+
+The first blocks of the file: `base`, arguments of `run_aste.py`, which the command line overrides; and `space`, what to
+search: a list of values, or `{low, high}` with `log: true` for a logarithmic scale (whole numbers if both are). A trial
+is worth the triplet F1 on dev of its best epoch; bad ones are stopped early. Test is never read. All trials are kept in
+`trials.db` of the output folder: the same command, started again, goes on until there are as many as it asks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml
+from huggingface_hub.errors import StrictDataclassError
+from optuna.trial import TrialState
+
+from .arguments import Arguments, ConfigArguments, TripletTrainingArguments
+from .study_plan import Values, parse_values, write_yaml
+from .train import _build_trainer, _load_splits, _tokenize_splits, build_model
+from .trainer import DivergedError, TripletTrainer
+
+STORAGE = "trials.db"
+BEST = "best.yaml"
+# No trial keeps a model: the best arguments are trained again with `d2e2s train`.
+FIXED = {"do_train": True, "do_predict": False, "save_strategy": "no", "load_best_model_at_end": False}
+OF_TRAINING = {field.name for field in fields(TripletTrainingArguments)}
+
+
+def read_space(path: Path) -> tuple[Values, Values]:
+    """The blocks `base` and `space` of a file.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: it does not say what to search.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such configuration of a search")
+    try:
+        blocks = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(blocks, dict) or set(blocks) != {"base", "space"}:
+        raise ValueError(f"{path}: expected the blocks base and space")
+    if not all(isinstance(block, dict) and block for block in blocks.values()):
+        raise ValueError(f"{path}: expected `name: value` lines in base and in space")
+    for name, choice in blocks["space"].items():
+        _check_choice(path, name, choice)
+    return blocks["base"], blocks["space"]
+
+
+def _check_choice(path: Path, name: str, choice: Any) -> None:
+    if name not in OF_TRAINING | {field.name for field in fields(ConfigArguments)}:
+        raise ValueError(f"{path}: space: {name!r} is no argument of the training or the model")
+    bounded = isinstance(choice, dict) and {"low", "high"} <= set(choice) <= {"low", "high", "log"}
+    if not (bounded or (isinstance(choice, list) and len(choice) > 1)):
+        raise ValueError(f"{path}: space: {name} is {choice!r}; expected a list of values or {{low, high, log}}")
+    if bounded:
+        try:
+            fits = float(choice["low"]) < float(choice["high"])  # 1e-5 is text to YAML
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise ValueError(f"{path}: space: {name} is {choice!r}; expected numbers with low < high")
+
+
+def suggest(trial: optuna.trial.BaseTrial, name: str, choice: Any) -> Any:
+    """A value for an argument; asked again, the same trial gives the same."""
+    if isinstance(choice, list):
+        return trial.suggest_categorical(name, choice)
+    low, high, log = choice["low"], choice["high"], bool(choice.get("log"))
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(name, low, high, log=log)
+    return trial.suggest_float(name, float(low), float(high), log=log)
+
+
+def build_trainer(arguments: Arguments, space: Values) -> TripletTrainer:
+    """A trainer that starts each trial with a new model of the trial's own choices."""
+    splits = _load_splits(arguments)
+    model, processor = build_model(arguments, splits["train"])
+    trainer = _build_trainer(arguments, model, processor, _tokenize_splits(arguments, processor, splits))
+
+    def new_model(trial: optuna.trial.BaseTrial) -> Any:
+        chosen = copy.copy(arguments)
+        chosen.config = copy.copy(arguments.config)
+        for name in space.keys() - OF_TRAINING:
+            setattr(chosen.config, name, suggest(trial, name, space[name]))
+        return build_model(chosen, splits["train"])[0]
+
+    trainer.model_init = new_model
+    return trainer
+
+
+def search(arguments: Arguments, space: Values, trials: int) -> optuna.Study:
+    """Try arguments until there are `trials` in the storage of the output folder.
+
+    Raises:
+        ValueError, OSError: arguments or data that do not fit.
+    """
+    trainer = build_trainer(arguments, space)
+
+    def of_trial(trial: optuna.trial.BaseTrial) -> Values:
+        values = {name: suggest(trial, name, choice) for name, choice in space.items()}
+        return {name: value for name, value in values.items() if name in OF_TRAINING}
+
+    def worth(metrics: dict[str, float]) -> float:
+        return max(metrics["eval_triplet_f1"], trainer.state.best_metric or 0.0)
+
+    found = open_study(arguments)
+    done = len(found.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)))
+    if done < trials:
+        trainer.hyperparameter_search(
+            of_trial,
+            worth,
+            n_trials=trials - done,
+            direction="maximize",
+            backend="optuna",
+            catch=(DivergedError, StrictDataclassError),
+            study_name=found.study_name,
+            storage=storage(arguments),
+            load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(seed=arguments.training.seed + done),
+        )
+    return open_study(arguments)
+
+
+def storage(arguments: Arguments) -> str:
+    arguments.output_dir.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{arguments.output_dir / STORAGE}"
+
+
+def open_study(arguments: Arguments) -> optuna.Study:
+    """The trials that there are so far."""
+    return optuna.create_study(
+        study_name="triplet_f1", storage=storage(arguments), direction="maximize", load_if_exists=True
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `d2e2s search`; errors of input or output are one line on stderr and exit code 2."""
+    options, words = _parser().parse_known_args(sys.argv[1:] if argv is None else argv)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        run(options, words)
+    except (ValueError, OSError, StrictDataclassError) as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(options: argparse.Namespace, words: Sequence[str]) -> None:
+    """Search, print the trials, best first, and write the best arguments to `best.yaml`.
+
+    Raises:
+        ValueError, OSError: a configuration, arguments or data that do not fit; or no trial came to its end.
+    """
+    base, space = read_space(options.configuration)
+    arguments = parse_values({"output_dir": "outputs/search", **base, **FIXED}, words)
+    if arguments.training.do_predict:
+        raise ValueError("a search never reads test: leave out --do_predict")
+    found = search(arguments, space, options.trials)
+    finished = sorted(found.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: -(trial.value or 0.0))
+    for trial in finished:
+        print(f"{100 * (trial.value or 0.0):6.2f}  " + ", ".join(f"{k} {_short(v)}" for k, v in trial.params.items()))
+    print(f"{len(finished)} of {len(found.trials)} trials came to their end; the others were bad ones, stopped early")
+    if not finished:
+        raise ValueError(f"{arguments.output_dir}: no trial came to its end")
+    _write_best(arguments, base, words, finished[0].params)
+
+
+def _write_best(arguments: Arguments, base: Values, words: Sequence[str], params: Values) -> None:
+    """A configuration for `d2e2s train` with all that was said and found."""
+    said = [*base, *(word[2:].split("=")[0] for word in words if word.startswith("--"))]
+    groups = [vars(group) for group in (arguments.model, arguments.config, arguments.data, arguments.training)]
+    values = {name: next(group[name] for group in groups if name in group) for name in said}
+    plain = {name: getattr(value, "value", value) for name, value in values.items()}  # of an Enum
+    output = {"do_train": True, "do_eval": True, "output_dir": str(arguments.output_dir / "best")}
+    chosen = {name: value for name, value in plain.items() if name not in FIXED}
+    path = arguments.output_dir / BEST
+    write_yaml(path, {**chosen, **params, **output})
+    print(f"d2e2s train {path}")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="d2e2s search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("configuration", type=Path, metavar="SEARCH.yaml")
+    parser.add_argument(
+        "--trials", type=int, default=20, help="trials in all, with those of earlier calls (%(default)s)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""A search on a tiny model: trials are kept, gone on with, and the best becomes a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from tiny_models import tiny_encoder
+
+from d2e2s.arguments import parse_arguments
+from d2e2s.data_scripts.records import read_records, write_records
+from d2e2s.search import main, read_space, suggest
+from d2e2s.train import TripletTrainer
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "data_scripts" / "sample_corpus"
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    """A search over an argument of the training and one of the model, on a few sentences."""
+    for split in ("train", "dev"):
+        short = [record for record in read_records(SAMPLE / f"{split}.jsonl") if len(record["tokens"]) < 12]
+        write_records(tmp_path / f"{split}.jsonl", short[:8])
+    base = {
+        "encoder_name_or_path": str(tiny_encoder("bert", tmp_path / "encoder")),
+        "train_file": str(tmp_path / "train.jsonl"),
+        "validation_file": str(tmp_path / "dev.jsonl"),
+        "num_train_epochs": 2,
+        "head_size": 16,
+        "parser_size": 16,
+        "lr_scheduler_type": "cosine",
+        "disable_tqdm": True,
+        "use_cpu": True,
+    }
+    space = {"learning_rate": {"low": "1e-4", "high": "1e-2", "log": True}, "fusion_type": ["tin", "none"]}
+    path = tmp_path / "search.yaml"
+    path.write_text(yaml.safe_dump({"base": base, "space": space}))
+    return path
+
+
+def test_search(
+    configuration: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates, fusions = [], []
+    create = TripletTrainer.create_optimizer
+
+    def seen(self: TripletTrainer, *args: Any) -> Any:
+        rates.append(self.args.learning_rate)
+        fusions.append(self.model.config.fusion_type)
+        return create(self, *args)
+
+    monkeypatch.setattr(TripletTrainer, "create_optimizer", seen)
+    words = [str(configuration), "--output_dir", str(tmp_path / "out"), "--head_size", "24"]
+    assert main([*words, "--trials", "2"]) == 0
+    assert main([*words, "--trials", "3"]) == 0  # goes on: one more
+    assert main([*words, "--trials", "3"]) == 0  # nothing left to do
+    study = optuna.load_study(study_name="triplet_f1", storage=f"sqlite:///{tmp_path / 'out' / 'trials.db'}")
+    assert [trial.params["learning_rate"] for trial in study.trials] == rates and len(set(rates)) == 3
+    assert [trial.params["fusion_type"] for trial in study.trials] == fusions
+    lines = capsys.readouterr().out.splitlines()
+    assert f"d2e2s train {tmp_path / 'out' / 'best.yaml'}" == lines[-1]
+    best = parse_arguments([str(tmp_path / "out" / "best.yaml")])
+    assert best.training.learning_rate == study.best_params["learning_rate"]
+    assert best.config.fusion_type == study.best_params["fusion_type"] and best.config.head_size == 24
+    assert best.training.load_best_model_at_end and best.training.lr_scheduler_type == "cosine"
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+def test_suggest() -> None:
+    values = {"a": 3, "b": 2e-4, "c": 0.3, "d": "tin"}
+    trial = optuna.trial.FixedTrial(values)
+    assert suggest(trial, "a", {"low": 1, "high": 5}) == 3
+    assert suggest(trial, "b", {"low": "1e-5", "high": "1e-3", "log": True}) == 2e-4
+    assert suggest(trial, "c", {"low": 0, "high": 0.4}) == 0.3
+    assert suggest(trial, "d", ["tin", "none"]) == "tin"
+    kinds = {name: type(value).__name__ for name, value in trial.distributions.items()}
+    assert kinds == {"a": "IntDistribution", "b": "FloatDistribution", "c": "FloatDistribution",
+                     "d": "CategoricalDistribution"}  # fmt: skip
+    assert trial.distributions["b"].log
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "unknown argument": ({"lerning_rate": [1, 2]}, "'lerning_rate' is no argument of the training or the model"),
+    "one value": ({"dropout": [0.1]}, "expected a list of values or {low, high, log}"),
+    "upside down": ({"dropout": {"low": 0.4, "high": 0.1}}, "expected numbers with low < high"),
+    "no number": ({"dropout": {"low": "a", "high": 0.1}}, "expected numbers with low < high"),
+    "unknown key": ({"dropout": {"low": 0, "high": 0.1, "step": 1}}, "expected a list of values"),
+    "no space": (None, "expected `name: value` lines"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_errors_are_one_clear_line(case: str, configuration: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space, message = WRONG[case]
+    blocks = yaml.safe_load(configuration.read_text())
+    configuration.write_text(yaml.safe_dump({**blocks, "space": space}))
+    assert main([str(configuration)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error
+
+
+def test_errors_of_files_and_words(configuration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "absent.yaml")]) == 2
+    (tmp_path / "bad.yaml").write_text("a: [1")
+    assert main([str(tmp_path / "bad.yaml")]) == 2
+    (tmp_path / "bad.yaml").write_text("base: {a: 1}")
+    assert main([str(tmp_path / "bad.yaml")]) == 2
+    test = ["--do_predict", "true", "--test_file", str(tmp_path / "dev.jsonl")]
+    assert main([str(configuration), *test]) == 2
+    assert main([str(configuration), "--lerning_rate", "1"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    expected = [
+        "no such configuration",
+        "not YAML",
+        "expected the blocks",
+        "a search never reads test",
+        "unknown argument",
+    ]
+    assert [part in line for part, line in zip(expected, lines, strict=True)] == [True] * 5
+
+
+def test_the_shipped_configuration() -> None:
+    base, space = read_space(ROOT / "configs" / "search.yaml")
+    assert {"learning_rate", "fusion_type"} <= set(space) and "test_file" not in base
