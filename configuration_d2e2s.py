@@ -1,6 +1,7 @@
 """What a D2E2S model is: every choice that changes its weights or its answers."""
 
 import math
+from collections.abc import Callable
 from dataclasses import field
 from typing import Any, ClassVar, Literal, cast
 
@@ -9,6 +10,25 @@ from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 
 FORMAT_VERSION = 1
+
+
+def _from_0(fields: dict[str, Any]) -> dict[str, Any]:
+    """Version 0 did not write its version, and its scores were not calibrated: the temperature was 1."""
+    return {"temperature": 1.0, **fields}
+
+
+# From a version to the next: the saved fields in, the fields of one version later out.
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_0}
+
+
+def upgraded(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a saved configuration as this version writes them; of a newer version as they are."""
+    version = fields.get("format_version", 0)
+    if type(version) is not int or version < 0:
+        return fields  # the validation of the fields says what is wrong
+    for old in range(version, FORMAT_VERSION):
+        fields = UPGRADES[old](fields)
+    return {**fields, "format_version": max(version, FORMAT_VERSION)}
 
 
 @strict
@@ -52,7 +72,8 @@ class D2E2SConfig(PreTrainedConfig):
         sentiment_labels: names of the sentiments, in the order of their ids; empty = POS, NEG, NEU.
         decision_threshold: lowest score of a decoded triplet, chosen on dev by the training script.
         temperature: divides the pair logits before the scores are made; 1 = uncalibrated.
-        format_version: version of the checkpoint format; a newer one than this code knows is refused.
+        format_version: version of the checkpoint format; an older one is upgraded when it is loaded, a newer one than
+            this code knows is refused.
 
     Raises:
         StrictDataclassError: (`huggingface_hub.errors`; its cause says what is allowed) a value that is not among the
@@ -113,6 +134,11 @@ class D2E2SConfig(PreTrainedConfig):
         self.sentiment_labels = list(self.sentiment_labels or ["POS", "NEG", "NEU"])
         self.graph_size = self.graph_size or self._default_graph_size()
         super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """The configuration that was saved as `config_dict`, by this or any earlier version."""
+        return super().from_dict(upgraded(config_dict), **kwargs)
 
     def validate_sizes(self) -> None:
         """Checked by `@strict` after construction: what no single field can tell."""

@@ -55,8 +55,15 @@ BAD: dict[str, Callable[[int], bytes]] = {
     "empty word": lambda i: b'{"id": %d, "text": ["good", ""]}' % i,
 }
 FILES = 4
-SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-HEADS = {"head_size": 16, "parser_size": 8, "graph_size": 8, "fusion_heads": 2, "gcn_heads": 2, "max_span_width": 3}
+SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+HEADS: dict[str, Any] = {
+    "head_size": 16,
+    "parser_size": 8,
+    "graph_size": 8,
+    "fusion_heads": 2,
+    "gcn_heads": 2,
+    "max_span_width": 3,
+}
 MOST_PROCESSES = 3
 SAMPLE_SECONDS, SHOWN_SAMPLES = 0.05, 200
 

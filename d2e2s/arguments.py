@@ -88,11 +88,14 @@ class DataArguments:
     )
     predict_file: str | None = field(
         default=None,
-        metadata={"help": "Raw text (.jsonl .csv .tsv .parquet .txt) to predict on with --model_name_or_path."},
+        metadata={
+            "help": "Raw text (.jsonl .csv .tsv .parquet .txt) to predict on with --model_name_or_path; a folder or a "
+            "pattern of such files if --output_file is a folder."
+        },
     )
     text_column: str = field(default="text", metadata={"help": "Column of --predict_file that holds the text."})
     output_file: str | None = field(
-        default=None, metadata={"help": "Rows of --predict_file with their triplets (.jsonl or .parquet)."}
+        default=None, metadata={"help": "Rows of --predict_file with their triplets (.jsonl, .parquet or a folder)."}
     )
     show_predictions: int = field(
         default=0, metadata={"help": "Print the predicted triplets of this many test sentences at the end."}
@@ -138,6 +141,14 @@ class TripletTrainingArguments(TrainingArguments):
         },
     )
 
+    peek_at_test: bool = field(
+        default=False,
+        metadata={
+            "help": "Also score test after each epoch into peeked_at_test.json, to compare with figures that were "
+            "chosen on test. Nothing reads it: dev still selects."
+        },
+    )
+
     per_device_train_batch_size: int = field(default=16, metadata={"help": "Sentences per step and device."})
     per_device_eval_batch_size: int = field(default=32, metadata={"help": "Sentences per evaluation batch."})
     num_train_epochs: float = field(default=20.0, metadata={"help": "Passes over the training file."})
@@ -157,9 +168,16 @@ class TripletTrainingArguments(TrainingArguments):
     )
     # The data sets hold the model's inputs, and the lengths that batches are grouped by.
     remove_unused_columns: bool = field(default=False, metadata={"help": "Leave off."})
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "A resumed run remembers how much patience early stopping has left."}
+    )
     logging_steps: float = field(default=50, metadata={"help": "Steps between two logged losses."})
     # TripletTrainer stops at the first loss that is NaN or infinite; the filter would hide it.
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Leave off: NaN stops the run."})
+    hub_strategy: str = field(
+        default="end",
+        metadata={"help": "With --push_to_hub: end (the whole model with its figures), every_save, checkpoint, ..."},
+    )
     report_to: None | str | list[str] = field(
         default="none", metadata={"help": "tensorboard, wandb, trackio, ... (each needs its package)."}
     )
@@ -171,6 +189,11 @@ class TripletTrainingArguments(TrainingArguments):
         for name in ("ema_decay", "token_mask_rate"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"--{name} must lie in [0, 1), got {getattr(self, name)}")
+        for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.num_train_epochs < 1e6:
+            raise ValueError(f"--num_train_epochs must lie in [0, 1e6), got {self.num_train_epochs}")
         self.label_names = self.label_names or ["labels"]
         super().__post_init__()
         if self.device.type == "cpu":
@@ -214,6 +237,10 @@ class Arguments:
         _require(training.do_eval, "--do_eval", "--validation_file", data.validation_file)
         if training.choose_threshold and not (training.do_train or training.do_eval):
             raise ValueError("--choose_threshold chooses on --validation_file: give --do_eval too")
+        if training.peek_at_test and not (training.do_train and training.do_predict):
+            raise ValueError("--peek_at_test scores test while training: give --do_train and --do_predict too")
+        if training.early_stopping_patience is not None and not selects:
+            raise ValueError("--early_stopping_patience waits for a better dev figure: it needs --eval_strategy")
         if data.parser_file and not training.do_train:
             raise ValueError(
                 "--parser_file is for training: give --do_train, or --parser_test_file to score the parser"
@@ -268,7 +295,7 @@ def _file_arguments(path: Path, known: set[str]) -> list[str]:
         raise FileNotFoundError(f"{path}: no such configuration file")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected `argument: value` lines, found a {type(values).__name__}")
@@ -276,8 +303,16 @@ def _file_arguments(path: Path, known: set[str]) -> list[str]:
     for key, value in values.items():
         if key not in known:
             raise ValueError(f"{path}: unknown key {key!r}{_suggestion(str(key), known)}")
+        if not _is_flat(value):
+            raise ValueError(f"{path}: {key}: expected a value, a list of values or a mapping of values")
         words += _words(key, value)
     return words
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether it has at most one level: what is nested by references grows beyond any memory when it is spelled out."""
+    inner = value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
+    return not any(isinstance(item, list | dict | set) for item in inner)
 
 
 def _words(key: str, value: Any) -> list[str]:

@@ -6,7 +6,8 @@ Shapes: S sentences, K candidates a sentence (falling score), M gold triplets a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from .metrics.aste.scoring import triplet_metrics
 Triplet = tuple[int, int, int, int, str]
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.floating]
+Counts = npt.NDArray[np.int64]
 
 PADDING = -100
 DEFAULT_THRESHOLD = 0.5
@@ -65,6 +67,19 @@ def triplet_figures(
     predictions = to_triplets(keep_confident(rows, scores, threshold), sentiments)
     figures = triplet_metrics(predictions, to_triplets(gold, sentiments), sentiments)
     return {**figures, "threshold": threshold}
+
+
+def sentence_counts(predictions: Sequence[Iterable[Triplet]], references: Sequence[Iterable[Triplet]]) -> Counts:
+    """Counts (S, 3) of predicted and gold triplets, as the metric counts them: each once a sentence."""
+    pairs = [(set(predicted), set(gold)) for predicted, gold in zip(predictions, references, strict=True)]
+    rows = [(len(predicted & gold), len(predicted), len(gold)) for predicted, gold in pairs]
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def micro_f1(counts: Counts) -> Any:
+    """Micro F1 of counts (..., S, 3), summed over the sentences S; 0/0 = 0."""
+    correct, predicted, gold = np.moveaxis(np.asarray(counts).sum(-2), -1, 0)
+    return 2 * correct / np.maximum(predicted + gold, 1)
 
 
 def _judged(rows: Rows, scores: Scores, gold: Rows) -> Iterator[tuple[float, bool]]:

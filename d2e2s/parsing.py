@@ -51,7 +51,8 @@ def parser_dataset(
     Args:
         features: columns of the training set that they will be added to.
     """
-    rows = [row for row in _encode(processor, records) if len(row["input_ids"]) <= processor.window]
+    encoded = zip(_encode(processor, records), records, strict=True)
+    rows = [{**row, "id": record.get("id")} for row, record in encoded if len(row["input_ids"]) <= processor.window]
     rows = [row for row in rows if len(row["heads"]) <= MAX_WORDS]
     _warn_skipped(len(records) - len(rows), f"{MAX_WORDS} words or {processor.window} word pieces")
     columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in features if name != "length"}

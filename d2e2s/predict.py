@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import datasets
 import pyarrow.parquet
@@ -25,10 +25,10 @@ from datasets import Dataset, Features, IterableDataset, List, Value, load_datas
 from huggingface_hub.errors import StrictDataclassError
 from rich.console import Console
 from rich.text import Text
-from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from transformers import PreTrainedConfig
 
+from .checkpoints import check_model, reading
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.records import write_atomically
 from .modeling_d2e2s import D2E2SForTripletExtraction
@@ -52,6 +52,7 @@ TRIPLETS = List({"aspect": _TERM, "opinion": _TERM, "sentiment": Value("string")
 COLOURS = {"POS": "green", "NEG": "red", "NEU": "yellow"}
 
 Columns = dict[str, list[Any]]
+Batch = TypeVar("Batch")
 
 
 def load_pipeline(
@@ -68,14 +69,13 @@ def load_pipeline(
         ValueError: another kind of model, or damaged weights.
         OSError: there is no such checkpoint.
     """
+    check_model(model)
     kind = PreTrainedConfig.get_config_dict(model)[0].get("model_type")
     if kind != D2E2SConfig.model_type:
         raise ValueError(f"{model}: no D2E2S checkpoint (its model_type is {kind!r})")
-    try:
-        network = D2E2SForTripletExtraction.from_pretrained(model, dtype=dtype)
+    with reading(model):
+        network = D2E2SForTripletExtraction.from_pretrained(model, dtype=dtype, use_safetensors=True)
         processor = D2E2SProcessor.from_pretrained(model)
-    except SafetensorError as error:
-        raise ValueError(f"{model}: the weights are damaged: {error}") from None
     place: Any = device  # the base class takes names as well
     try:
         return TripletExtractionPipeline(network, processor=processor, task=TASK, device=place, **options)
@@ -102,17 +102,24 @@ class Table:
         for batch in self.batches:
             texts = batch[column]
             for number, text in enumerate(texts, start=done + 1):
-                if not isinstance(text, str) and not (isinstance(text, list) and _is_words(text)):
+                if not is_text(text):
                     raise ValueError(f"{self.name}: row {number}: {column} is {text!r}; expected text")
-                self.empty += not text or (isinstance(text, str) and text.isspace())
+                self.empty += is_blank(text)
             done += len(texts)
             yield batch, texts
         if done == self.empty:
             raise ValueError(f"{self.name}: no text in column {column!r}")
 
 
-def _is_words(items: list[Any]) -> bool:
-    return all(isinstance(item, str) and item for item in items)
+def is_text(value: Any) -> bool:
+    """Whether it is a text, or a list of words."""
+    is_words = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+    return is_words or isinstance(value, str)
+
+
+def is_blank(text: str | list[str]) -> bool:
+    """Whether a text has no words."""
+    return not text or (isinstance(text, str) and text.isspace())
 
 
 def read_table(path: str) -> Table:
@@ -241,7 +248,7 @@ def to_json(row: dict[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False, default=str)
 
 
-def with_progress(extract: TripletExtractionPipeline, batches: Iterable[Columns]) -> Iterator[Columns]:
+def with_progress(extract: TripletExtractionPipeline, batches: Iterable[Batch]) -> Iterator[Batch]:
     """The batches, with a bar of sentences a second on stderr if that is a terminal."""
     with tqdm(unit="sentence", disable=None, smoothing=0) as bar:
         for batch in batches:
@@ -314,12 +321,14 @@ def run(arguments: argparse.Namespace) -> None:
         ValueError, OSError: input, output or a checkpoint that cannot be used.
     """
     columns = (arguments.text_column, arguments.output_column)
+    options = {name: getattr(arguments, name) for name in ("threshold", "top_k", "aspects")}
+    if arguments.out is not None and is_folder(arguments.out):
+        return _run_corpus(arguments, options)
     table = _input_table(arguments.inputs)
     check_columns(table, *columns)
     if arguments.out is not None:
         check_output(arguments.out)
     extract = load_pipeline(_model(arguments.model), arguments.device, arguments.dtype, batch_size=arguments.batch_size)
-    options = {name: getattr(arguments, name) for name in ("threshold", "top_k", "aspects")}
     if arguments.out is not None:
         write_predictions(extract, table, arguments.out, *columns, **options)
     else:
@@ -330,9 +339,25 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{table.name}: {table.empty} rows without text have no triplets", file=sys.stderr)
 
 
+def is_folder(out: str) -> bool:
+    """Whether the output is a folder of shards, rather than one file."""
+    return out.endswith(("/", os.sep)) or os.path.isdir(out) or not Path(out).suffix
+
+
+def _run_corpus(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
+    from .corpus import predict_corpus  # which stands on this module
+
+    names = ("device", "dtype", "batch_size", "share", "text_column", "output_column", "rows_per_shard")
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    predict_corpus(arguments.inputs, arguments.out, _model(arguments.model), **given, **options)
+
+
 def _input_table(inputs: Sequence[str]) -> Table:
     """The file that was named, or the texts themselves."""
     files = [name for name in inputs if _names_file(name)]
+    folders = [name for name in files if os.path.isdir(name)]
+    if folders:
+        raise ValueError(f"{folders[0]}: is a folder: give --out a folder as well")
     if files and len(inputs) > 1:
         raise ValueError(f"give either texts or one file, got {len(inputs)} arguments and among them {files[0]}")
     if files:
@@ -362,9 +387,15 @@ def _model(name: str | None) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="d2e2s predict", description="Extract triplets from raw text.")
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="TEXT|FILE", help=f"texts, or one file ({', '.join(FORMATS)})")
+    kinds = ", ".join(FORMATS)
+    add(
+        "inputs",
+        nargs="+",
+        metavar="TEXT|FILE",
+        help=f"texts, or one file ({kinds}); files and folders for --out FOLDER",
+    )
     add("--model", help=f"folder or Hub name of a D2E2S checkpoint; default: {QUICKSTART}, if it was trained")
-    add("--out", metavar="FILE", help="write the rows with their triplets to this .jsonl or .parquet file")
+    add("--out", metavar="FILE", help="write the rows with their triplets to this .jsonl or .parquet file, or folder")
     add("--text_column", default=TEXT_COLUMN, help="column with the text, or lists of words (default: %(default)s)")
     add("--output_column", default=OUTPUT_COLUMN, help="column for the triplets (default: %(default)s)")
     add("--threshold", type=float, help="lowest score of a triplet; default: the model's own")
@@ -372,9 +403,27 @@ def _parser() -> argparse.ArgumentParser:
     add("--aspects", nargs="+", metavar="ASPECT", help="only triplets of these aspects")
     add("--batch_size", type=int, help="sentences a batch (default: 32)")
     add("--device", help="cpu, cuda, cuda:1, mps, ...; default: the first accelerator there is")
+    add("--rows_per_shard", type=_positive, help="--out FOLDER: rows of one file of it (default: 5000)")
+    add("--share", type=_share, metavar="I/N", help="--out FOLDER: do only this share of the work, 0/N to N-1/N")
     dtypes = ("auto", "float32", "bfloat16", "float16")
     add("--dtype", default="auto", choices=dtypes, help="number format of the model (default: as saved)")
     return parser
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {value}")
+    return value
+
+
+def _share(text: str) -> tuple[int, int]:
+    try:
+        number, count = map(int, text.split("/"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected I/N such as 0/8, got {text!r}") from None
+    if not 0 <= number < count:
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 0 to N - 1, got {text!r}")
+    return number, count
 
 
 if __name__ == "__main__":

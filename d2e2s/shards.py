@@ -84,7 +84,7 @@ class Manifest:
         """One line a file and a part, for people."""
         head = {"format_version": FORMAT_VERSION, "settings": self.settings, "features": self.features.to_dict()}
         head["as_json"] = self.as_json
-        lists = {"files": list(map(asdict, self.files)), "parts": self.parts}
+        lists: dict[str, list[Any]] = {"files": list(map(asdict, self.files)), "parts": self.parts}
         text = json.dumps(head, ensure_ascii=False).removesuffix("}")
         for name, items in lists.items():
             text += f',\n"{name}": [\n' + ",\n".join(map(json.dumps, items)) + "\n]"

@@ -16,22 +16,27 @@ import torch
 import transformers
 from accelerate.utils import broadcast_object_list
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoTokenizer, EarlyStoppingCallback, enable_full_determinism, set_seed
+from transformers import AutoTokenizer, enable_full_determinism, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from . import __version__
 from .arguments import Arguments, parse_arguments
 from .calibration import PairDecisions, calibration_figures, fit_temperature, pair_decisions
+from .callbacks import Costs, PeekAtTest
 from .card import write_card
+from .checkpoints import check_model, check_whole, check_writable, last_whole, reading
 from .configuration_d2e2s import D2E2SConfig
+from .corpus import predict_corpus
+from .data_scripts.dataset_card import read_dataset_card
 from .data_scripts.records import Record, read_records, write_atomically, write_records
-from .encoders import resolve_encoder
+from .encoders import hub_name, resolve_encoder
 from .evaluation import to_triplets
+from .hub import keep_private
 from .modeling_d2e2s import D2E2SForTripletExtraction
 from .parsing import evaluate_parser, parser_dataset, read_trees, relation_labels
-from .predict import check_columns, check_output, load_pipeline, read_table, write_predictions
+from .predict import check_columns, check_output, is_folder, load_pipeline, read_table, write_predictions
 from .processing_d2e2s import D2E2SProcessor, DataCollatorForTripletExtraction
-from .trainer import TripletTrainer
+from .trainer import EarlyStopping, TripletTrainer
 
 logger = logging.getLogger("d2e2s")
 
@@ -70,6 +75,8 @@ def run(arguments: Arguments) -> Figures:
         return {}
     splits, trees = _load_splits(arguments), _load_trees(arguments)
     last_checkpoint = _find_checkpoint(arguments)
+    if training.should_save:
+        keep_private(arguments.output_dir)
     (enable_full_determinism if training.full_determinism else set_seed)(training.seed)
     model, processor = build_model(arguments, splits.get("train", []) + trees["train"])
     _check_parser(arguments, model)
@@ -85,7 +92,8 @@ def run(arguments: Arguments) -> Figures:
     if training.do_train:
         if training.overwrite_output_dir and last_checkpoint is None:
             _clear_checkpoints(trainer)
-        figures |= trainer.train(resume_from_checkpoint=last_checkpoint).metrics
+        trainer.add_callback(costs := Costs())
+        figures |= trainer.train(resume_from_checkpoint=last_checkpoint).metrics | costs.figures(training.device)
         trainer.save_model()
         trainer.save_state()
     elif not training.choose_threshold:  # a threshold chosen on what is scored would flatter the checkpoint
@@ -101,7 +109,7 @@ def run(arguments: Arguments) -> Figures:
     if trainer.is_world_process_zero():
         _write_json(arguments.output_dir / "all_results.json", figures)
         if training.do_train:
-            write_card(arguments, model, figures, splits, trainer.hub_model_id)
+            write_card(arguments.output_dir, trainer.hub_model_id or training.hub_model_id)
     if training.do_train and training.push_to_hub:
         trainer.push_to_hub()  # once more, now with the figures, the predictions and the card
     return figures
@@ -110,12 +118,16 @@ def run(arguments: Arguments) -> Figures:
 def predict_raw_text(arguments: Arguments) -> None:
     """Write the rows of `predict_file` with their triplets to `output_file`, as `d2e2s predict` does."""
     data, training = arguments.data, arguments.training
-    table = read_table(str(data.predict_file))
-    check_columns(table, data.text_column)
-    check_output(str(data.output_file))
+    files, out, model = str(data.predict_file), str(data.output_file), str(arguments.model.model_name_or_path)
     size = training.per_device_eval_batch_size
-    extract = load_pipeline(str(arguments.model.model_name_or_path), training.device, batch_size=size)
-    write_predictions(extract, table, str(data.output_file), data.text_column)
+    if is_folder(out):
+        predict_corpus([files], out, model, training.device, batch_size=size, text_column=data.text_column)
+        return
+    table = read_table(files)
+    check_columns(table, data.text_column)
+    check_output(out)
+    extract = load_pipeline(model, training.device, batch_size=size)
+    write_predictions(extract, table, out, data.text_column)
 
 
 def build_model(
@@ -137,7 +149,8 @@ def build_model(
         return _load_checkpoint(path, overrides, arguments.training.do_train), D2E2SProcessor.from_pretrained(path)
     encoder = resolve_encoder(str(arguments.model.encoder_name_or_path))
     overrides["deprel_labels"] = relation_labels(train_records)
-    model = D2E2SForTripletExtraction.from_encoder(encoder, **overrides)
+    with reading(encoder):
+        model = D2E2SForTripletExtraction.from_encoder(encoder, **overrides)
     processor = D2E2SProcessor(
         AutoTokenizer.from_pretrained(encoder),
         deprel_labels=model.config.deprel_labels,
@@ -149,14 +162,17 @@ def build_model(
 
 def _load_checkpoint(path: str, overrides: dict[str, Any], may_start_anew: bool) -> D2E2SForTripletExtraction:
     """The model of a checkpoint; weights that do not fit its configuration are refused, or named if it is trained."""
+    check_model(path)
     if D2E2SConfig.get_config_dict(path)[0].get("model_type") != D2E2SConfig.model_type:
         raise ValueError(f"{path}: no D2E2S checkpoint; an encoder goes to --encoder_name_or_path")
     report = logging.getLogger("transformers.modeling_utils")
     disabled, report.disabled = report.disabled, True  # a table of what one line says below
+    options: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True, "ignore_mismatched_sizes": True}
     try:
-        loaded: Any = D2E2SForTripletExtraction.from_pretrained(
-            path, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, **overrides
-        )
+        with reading(path):
+            loaded: Any = D2E2SForTripletExtraction.from_pretrained(
+                path, output_loading_info=True, **options, **overrides
+            )
     finally:
         report.disabled = disabled
     model, info = loaded
@@ -206,21 +222,29 @@ def _find_checkpoint(arguments: Arguments) -> str | None:
 
     Raises:
         ValueError: no checkpoint to resume from, or checkpoints of another run that would be mixed up with ours.
+        OSError: the folder cannot be written to.
     """
     training = arguments.training
     folder = arguments.output_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = training.resume_from_checkpoint
+    if training.should_save:
+        check_writable(folder)
     if not training.do_train:
         return None
-    last = broadcast_object_list([get_last_checkpoint(str(folder))])[0]
+    return broadcast_object_list([_chosen_checkpoint(arguments) if training.process_index == 0 else None])[0]
+
+
+def _chosen_checkpoint(arguments: Arguments) -> str | None:
+    training, folder = arguments.training, arguments.output_dir
+    wanted = training.resume_from_checkpoint
     if wanted is not None and wanted.lower() not in ("true", "false"):
         return _existing_checkpoint(wanted)
     if wanted is not None and wanted.lower() == "true":
-        if last is None:
+        found = last_whole(folder)
+        if found is None:
             raise ValueError(f"{folder}: --resume_from_checkpoint true, but there is no checkpoint to resume from")
-        return last
-    if last is not None and not training.overwrite_output_dir:
+        logger.info("going on from %s", found)
+        return found
+    if get_last_checkpoint(str(folder)) is not None and not training.overwrite_output_dir:
         raise ValueError(
             f"{folder} holds checkpoints of an earlier run: go on with it (--resume_from_checkpoint true), "
             "start again (--overwrite_output_dir), or give another --output_dir"
@@ -231,6 +255,7 @@ def _find_checkpoint(arguments: Arguments) -> str | None:
 def _existing_checkpoint(path: str) -> str:
     if not Path(path, "trainer_state.json").is_file():
         raise FileNotFoundError(f"{path}: --resume_from_checkpoint names no checkpoint of a run")
+    check_whole(Path(path))
     return path
 
 
@@ -296,13 +321,14 @@ def _warn_unreachable(name: str, records: Sequence[Record], max_span_width: int)
 
 
 def _tokenize(processor: D2E2SProcessor, records: Sequence[Record], name: str) -> datasets.Dataset:
-    """Model inputs of the records, one row each, made once; `length` is what batches are grouped by."""
+    """Model inputs of the records, one row each, made once; `length` groups the batches, `id` is for errors."""
     columns = {key: [record.get(key) for record in records] for key in ("tokens", "heads", "deprels", "triplets")}
     try:
         features = processor.tokenize_records(columns)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-    return datasets.Dataset.from_dict({**features, "length": [len(ids) for ids in features["input_ids"]]})
+    lengths = [len(ids) for ids in features["input_ids"]]
+    return datasets.Dataset.from_dict({**features, "id": [record["id"] for record in records], "length": lengths})
 
 
 def _tokenize_splits(
@@ -336,16 +362,22 @@ def _build_trainer(
         processing_class=processor,
     )
     if training.early_stopping_patience is not None:
-        trainer.add_callback(EarlyStoppingCallback(training.early_stopping_patience))
+        trainer.add_callback(EarlyStopping(training.early_stopping_patience))
+    if training.peek_at_test:
+        trainer.add_callback(PeekAtTest(trainer, tokenized["test"]))
     return trainer
 
 
 def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: dict[str, list[Record]]) -> Figures:
     """What the figures depend on."""
-    training = arguments.training
+    training, data = arguments.training, arguments.data
+    start = str(arguments.model.encoder_name_or_path or arguments.model.model_name_or_path)
+    file = str(data.train_file or data.validation_file or data.test_file)
     figures: Figures = {
         "seed": training.seed,
-        "encoder": arguments.model.encoder_name_or_path or arguments.model.model_name_or_path,
+        "encoder": start,
+        "base_model": hub_name(start),
+        "data_card": read_dataset_card(Path(file).parent),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "encoder_parameters": sum(parameter.numel() for parameter in model.d2e2s.encoder.parameters()),
         "device": training.device.type,
@@ -424,7 +456,7 @@ def _score_syntax(
     parsed = {prefix: split for prefix, split in (("eval", "dev"), ("test", "test")) if _has_trees(splits.get(split))}
     for prefix, split in parsed.items():
         if config.syntax == "auto":
-            figures |= _score_without_heads(trainer, tokenized[split], f"{prefix}_predicted_syntax")
+            figures |= _score_without_heads(trainer, tokenized[split], splits[split], prefix, split)
     treebanks = {f"{prefix}_parser": splits[split] for prefix, split in parsed.items()}
     if treebank:
         treebanks["parser_test"] = list(treebank)
@@ -439,9 +471,13 @@ def _has_trees(records: Sequence[Record] | None) -> bool:
     return bool(records) and all(record.get("heads") for record in records or ())
 
 
-def _score_without_heads(trainer: TripletTrainer, dataset: datasets.Dataset, prefix: str) -> Figures:
+def _score_without_heads(
+    trainer: TripletTrainer, dataset: datasets.Dataset, records: Sequence[Record], prefix: str, split: str
+) -> Figures:
+    prefix = f"{prefix}_predicted_syntax"
     output: Any = trainer.predict(dataset.remove_columns(["heads", "deprels"]), metric_key_prefix=prefix)
     trainer.log_metrics(prefix, output.metrics)
+    _write_predictions(trainer, records, output, f"predictions_{split}_predicted_syntax.jsonl")
     return output.metrics
 
 

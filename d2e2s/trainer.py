@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
-from transformers import EvalPrediction, PreTrainedConfig, Trainer
-from transformers.trainer import TRAINING_ARGS_NAME
-from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
+from accelerate.utils import gather_object
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+from transformers import EarlyStoppingCallback, EvalPrediction, PreTrainedConfig, Trainer
+from transformers.trainer import SCALER_NAME, TRAINING_ARGS_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, PredictionOutput, rotate_checkpoints
 
 from .arguments import TripletTrainingArguments
 from .averaging import TRAINING_WEIGHTS, AveragedWeights
+from .checkpoints import WEIGHTS, CheckpointError, all_or_nothing, reading, seal, staged
+from .distributed import EpochSampler, loss_counts, loss_shares
 from .evaluation import choose_threshold, triplet_figures
 from .masking import hide_pieces
 from .modeling_d2e2s import D2E2SForTripletExtraction
@@ -27,7 +31,15 @@ ENCODER_PREFIX = "d2e2s.encoder."
 
 
 class DivergedError(ValueError):
-    """The loss is NaN or infinite."""
+    """The loss or its gradient is NaN or infinite."""
+
+
+class EarlyStopping(EarlyStoppingCallback):
+    """Early stopping that a resumed run remembers: out of patience at its checkpoint, it trains no step more."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        super().on_train_begin(args, state, control, **kwargs)
+        control.should_training_stop = self.early_stopping_patience_counter >= self.early_stopping_patience
 
 
 class TripletTrainer(Trainer):
@@ -92,9 +104,10 @@ class TripletTrainer(Trainer):
             self.averaged.save_training_weights(output_dir)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is None:
             return
+        with reading(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
         if self.averaged is not None:
             self.averaged.resume(checkpoint)
         elif Path(checkpoint, TRAINING_WEIGHTS).exists():
@@ -117,23 +130,90 @@ class TripletTrainer(Trainer):
             for encoder, decays in sorted(groups, reverse=True)
         ]
 
-    def training_step(self, model: torch.nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """One step; stops before the optimiser if the loss is not finite, so that the weights stay sound.
+    # --- one step, on however many processes
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
+        """The order of `train_sampling_strategy`; grouped by length it is the same on all processes."""
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        if self.args.train_sampling_strategy != "group_by_length" or dataset is None:
+            return super()._get_train_sampler(train_dataset)
+        args = self.args
+        size = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        seed = args.seed if args.data_seed is None else args.data_seed
+        return EpochSampler(size, dataset[args.length_column_name], seed, lambda: int(self.state.epoch or 0))
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Tensor | None]:
+        """The batches of a step, and what its losses are divided by, `(4,)`; None if one batch is all of it."""
+        batches, _ = super().get_batch_samples(*args, **kwargs)
+        self._step_batches = batches
+        if not batches or self.args.world_size * len(batches) * max(1, self.args.n_gpu) == 1:
+            return batches, None
+        counts = loss_counts(batches).to(self.args.device)
+        return batches, self.accelerator.reduce(counts, "sum")
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Tensor | int | None = None
+    ) -> Any:
+        """The loss, each word of a step with the same weight, whichever process or accumulated batch it is in."""
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        if isinstance(num_items_in_batch, Tensor) and self.args.n_gpu <= 1:
+            parts = self.args.world_size * self.current_gradient_accumulation_steps
+            shares = loss_shares(inputs, num_items_in_batch, parts)
+            weight = self.model._loss_weight
+            loss = sum(weight(name) * value * shares.get(name, 1.0) for name, value in outputs.losses.items())
+        return (loss, outputs) if return_outputs else loss
+
+    def training_step(self, model: torch.nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """One batch, some of its word pieces hidden; a loss that is not finite stops the run before the optimiser does.
 
         Raises:
-            DivergedError: with the step and what to try.
+            DivergedError: on all processes, with the step, the sentences, and what to try.
         """
         if self.args.token_mask_rate:
-            inputs = hide_pieces(inputs, self.processing_class.tokenizer.mask_token_id, self.args.token_mask_rate)
+            inputs = hide_pieces(inputs, self._mask_id(), self.args.token_mask_rate)
         loss = super().training_step(model, inputs, *args, **kwargs)
         # The one synchronisation of a step; the filter of the Trainer, which is off here, would cost two.
-        if not torch.isfinite(loss):
-            raise DivergedError(
-                f"loss is {loss.item()} at step {self.state.global_step + 1}: lower --learning_rate and "
-                "--head_learning_rate, use --bf16 in place of --fp16, or lower --max_grad_norm; "
-                "the last checkpoint is sound"
-            )
+        losses = self.accelerator.gather(loss.reshape(1))
+        if not torch.isfinite(losses).all():
+            raise self._diverged("loss", losses)
         return loss
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        # With --fp16 the scaler deals with it: it skips the step.
+        if self.accelerator.scaler is None and norm is not None and not np.isfinite(float(norm)):
+            raise self._diverged("norm of the gradient", torch.as_tensor(float(norm)).reshape(1))
+        return norm
+
+    def _mask_id(self) -> int:
+        processor: Any = self.processing_class
+        if processor.tokenizer.mask_token_id is None:
+            raise ValueError("the tokenizer has no mask token to hide words behind: --token_mask_rate 0")
+        return processor.tokenizer.mask_token_id
+
+    def _diverged(self, what: str, values: Tensor) -> DivergedError:
+        ids = gather_object(self._record_ids())
+        shown = ", ".join(ids[:64]) + (f" and {len(ids) - 64} more" if len(ids) > 64 else "")
+        found = ", ".join(str(value) for value in values.tolist())
+        return DivergedError(
+            f"{what} is {found} at step {self.state.global_step + 1}: lower --learning_rate and --head_learning_rate, "
+            "use --bf16 in place of --fp16, or lower --max_grad_norm; the last checkpoint is sound; "
+            f"sentences of the step: {shown}"
+        )
+
+    def _record_ids(self) -> list[str]:
+        """Ids of this process's sentences of the current step, found by their word pieces; only an error needs them."""
+        dataset: Any = self.train_dataset
+        if "id" not in getattr(dataset, "column_names", ()):
+            return []
+        known = dict(zip(map(tuple, dataset["input_ids"]), dataset["id"], strict=True))
+        return [known.get(key, "?") for batch in self._step_batches for key in _word_pieces(batch)]
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if not self.control.should_training_stop:  # else a resumed run has come to its end before
+            super()._run_epoch(*args, **kwargs)
+
+    # --- evaluation
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Figures of a data set; the threshold chosen goes into the checkpoints that follow."""
@@ -141,13 +221,6 @@ class TripletTrainer(Trainer):
         prefix = kwargs.get("metric_key_prefix", "eval")
         self.model.config.decision_threshold = metrics.get(f"{prefix}_threshold", self.model.config.decision_threshold)
         return metrics
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Model and processor, without the pickled arguments that the Trainer adds (nothing reads them)."""
-        with self._average_in_use():
-            super().save_model(output_dir, _internal_call)
-        if self.args.should_save:
-            Path(str(output_dir or self.args.output_dir), TRAINING_ARGS_NAME).unlink(missing_ok=True)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: each push would put a draft in place of the card that `d2e2s.card` writes."""
@@ -175,6 +248,76 @@ class TripletTrainer(Trainer):
         """Longest sentences first: little padding, and a batch too large for the memory fails at once."""
         lengths = np.asarray(eval_dataset[self.args.length_column_name])
         return np.argsort(-lengths, kind="stable").tolist()
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        name = str(self.args.metric_for_best_model).removeprefix("eval_")
+        if self.args.metric_for_best_model is not None and f"eval_{name}" not in metrics:
+            known = ", ".join(key.removeprefix("eval_") for key in metrics if key.startswith("eval_triplet"))
+            raise ValueError(f"--metric_for_best_model {name!r} is no figure of dev; choose from: {known}, ...")
+        return super()._determine_best_metric(metrics, trial)
+
+    # --- checkpoints
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Model and processor with the checksum of the weights, all at once in place of what stood there.
+
+        Without the pickled arguments that the Trainer adds (nothing reads them).
+
+        Raises:
+            OSError: it cannot be written; what stood there is as it was.
+        """
+        folder = Path(str(output_dir or self.args.output_dir))
+        with self._average_in_use(), staged(folder) if self.args.should_save else nullcontext(folder) as new:
+            super().save_model(str(new), _internal_call=True)
+            if self.args.should_save:
+                (new / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+                seal(new, WEIGHTS)
+        if self.args.push_to_hub and not _internal_call:
+            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """A checkpoint that counts once it is whole; only then do older ones go."""
+        run_dir = self._get_output_dir(trial)
+        folder = Path(run_dir, f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            with all_or_nothing(folder, self.args.should_save):
+                self.accelerator.wait_for_everyone()
+                super()._save_checkpoint(model, trial)
+                self.accelerator.wait_for_everyone()  # each process has written its random state
+                if self.args.should_save:
+                    seal(folder)
+        finally:
+            self.args.save_total_limit = limit
+        if self.args.should_save:
+            rotate_checkpoints(run_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        with reading(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        found = [*load_result.missing_keys, *load_result.unexpected_keys]
+        if found:
+            raise CheckpointError(
+                f"weights do not fit the model asked for: {', '.join(found[:4])}; {len(found)} in all"
+            )
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        if self.accelerator.scaler is None and Path(str(checkpoint), SCALER_NAME).exists():
+            raise CheckpointError(f"{checkpoint}: the run used --fp16; resume it with --fp16")
+        with reading(str(checkpoint)):
+            super()._load_scaler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with reading(str(checkpoint)):
+            super()._load_rng_state(checkpoint)
+
+
+def _word_pieces(batch: Mapping[str, Tensor]) -> Sequence[tuple[int, ...]]:
+    """The sentences of a batch without their padding."""
+    rows = zip(batch["input_ids"].tolist(), batch["attention_mask"].sum(1).tolist(), strict=True)
+    return [tuple(row[:length]) for row, length in rows]
 
 
 @contextmanager

@@ -13,7 +13,6 @@ is taken for one that has no triplet.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,11 +21,11 @@ from typing import Any
 if __package__:
     from . import annotations as _annotations
     from .annotations import Document, Link, Report, Span, collect, member, read_text
-    from .records import RecordError
+    from .records import RecordError, parse_json
 else:  # run as a file from a clone
     import annotations as _annotations  # type: ignore
     from annotations import Document, Link, Report, Span, collect, member, read_text  # type: ignore
-    from records import RecordError  # type: ignore
+    from records import RecordError, parse_json  # type: ignore
 
 EXPECTED = 'a line of the "JSONL(Relation)" export, with text, entities and relations'
 
@@ -52,10 +51,7 @@ def _documents(path: Path, text_column: str, report: Report) -> Iterator[Documen
 
 
 def _document(line: str, where: str, number: int, text_column: str) -> Document:
-    try:
-        item = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise RecordError(where, f"no JSON ({error.msg})", EXPECTED) from None
+    item = parse_json(line, where, EXPECTED)
     text = member(item, text_column, str, where, f"{EXPECTED}; another field of text is named with --text_column")
     entities = member(item, "entities", list, where, EXPECTED)
     relations = member(item, "relations", list, where, EXPECTED)

@@ -13,7 +13,6 @@ Tasks without an annotation are left out; an annotation without any span is a te
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,11 +21,11 @@ from typing import Any
 if __package__:
     from . import annotations as _annotations
     from .annotations import Document, Link, Report, Span, collect, member, read_text
-    from .records import RecordError
+    from .records import RecordError, parse_json
 else:  # run as a file from a clone
     import annotations as _annotations  # type: ignore
     from annotations import Document, Link, Report, Span, collect, member, read_text  # type: ignore
-    from records import RecordError  # type: ignore
+    from records import RecordError, parse_json  # type: ignore
 
 EXPECTED = 'a task of the "JSON" export (JSON-MIN has no relations)'
 SPAN_TYPES = ("labels", "choices")
@@ -38,10 +37,7 @@ def read_label_studio(path: Path, options: argparse.Namespace, report: Report) -
     Raises:
         RecordError: no JSON list; or a malformed task, unless faults are to be skipped.
     """
-    try:
-        tasks = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise RecordError(str(path), f"no JSON ({error})", "a list of tasks, the JSON export of a project") from None
+    tasks = parse_json(read_text(path), str(path), "a list of tasks, the JSON export of a project")
     if not isinstance(tasks, list):
         raise RecordError(str(path), f"a JSON {type(tasks).__name__}", "a list of tasks, the JSON export of a project")
     return collect(_documents(path, tasks, options.text_column, report), report)

@@ -9,16 +9,19 @@ Format: https://universaldependencies.org/format.html
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 if __package__:
-    from .records import Record, RecordError, validate_record, write_records
+    from .records import Record, RecordError, utf8_lines, validate_record, write_records
 else:  # run as a file from a clone
-    from records import Record, RecordError, validate_record, write_records  # type: ignore
+    from records import Record, RecordError, utf8_lines, validate_record, write_records  # type: ignore
 
 COLUMNS = 10
+NUMBER = re.compile("[0-9]{1,9}")
+WORD_NUMBER = re.compile("[0-9]{1,9}([-.][0-9]{1,9})?")
 
 
 def read_conllu(path: str | Path, keep_subtypes: bool = False) -> list[list[Record]]:
@@ -51,20 +54,19 @@ def _sentences(path: Path) -> Iterator[tuple[int, list[str], list[tuple[int, lis
     comments: list[str] = []
     rows: list[tuple[int, list[str]]] = []
     first = 0
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            line = line.rstrip("\r\n")
-            first = first or number
-            if not line:
-                if rows:
-                    yield first, comments, rows
-                comments, rows, first = [], [], 0
-            elif line.startswith("#"):
-                comments.append(line[1:].strip())
-            else:
-                columns = _columns(line, f"{path}:{number}")
-                if columns[0].isdigit():
-                    rows.append((number, columns))
+    for number, line in utf8_lines(path):
+        line = line.rstrip("\r\n")
+        first = first or number
+        if not line:
+            if rows:
+                yield first, comments, rows
+            comments, rows, first = [], [], 0
+        elif line.startswith("#"):
+            comments.append(line[1:].strip())
+        else:
+            columns = _columns(line, f"{path}:{number}")
+            if NUMBER.fullmatch(columns[0]):
+                rows.append((number, columns))
     if rows:
         yield first, comments, rows
 
@@ -73,7 +75,7 @@ def _columns(line: str, where: str) -> list[str]:
     columns = line.split("\t")
     if len(columns) != COLUMNS:
         raise RecordError(where, f"{len(columns)} columns", f"{COLUMNS}, with tabs between them")
-    if not columns[0].replace("-", "", 1).replace(".", "", 1).isdigit():
+    if not WORD_NUMBER.fullmatch(columns[0]):
         raise RecordError(where, f"word number {columns[0]!r}", "a number such as 3, 3-4 or 3.1")
     return columns
 
@@ -85,7 +87,7 @@ def _record(
     for place, (number, columns) in enumerate(rows, start=1):
         if int(columns[0]) != place:
             raise RecordError(f"{path}:{number}", f"word number {columns[0]}", f"{place}")
-        if not columns[6].isdigit():
+        if not NUMBER.fullmatch(columns[6]):
             raise RecordError(f"{path}:{number}", f"head {columns[6]!r}", "a word number, or 0 for the root")
     ids = [comment.partition("=")[2].strip() for comment in comments if comment.startswith("sent_id")]
     deprels = [columns[7] for _, columns in rows]

@@ -15,10 +15,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 from datasets import Dataset, Features, List, Value
 
 Record = dict[str, Any]
@@ -92,8 +94,8 @@ def _check_tokens(tokens: object, where: str) -> None:
     if not isinstance(tokens, list) or not tokens:
         raise RecordError(where, f"tokens is {tokens!r}", "at least one token")
     for token in tokens:
-        if not isinstance(token, str) or not token.strip():
-            raise RecordError(where, f"token {token!r}", "text that is not empty")
+        if not isinstance(token, str) or not token.strip() or not is_utf8(token):
+            raise RecordError(where, f"token {token!r:.60}", "text that is not empty")
 
 
 def _check_tree(record: Record, where: str) -> None:
@@ -138,8 +140,7 @@ def read_records(path: str | Path) -> list[Record]:
     path = Path(path)
     rows: Iterable[tuple[int, Record]]
     if path.suffix == ".parquet":
-        dataset = Dataset.from_parquet(str(path), keep_in_memory=True)
-        rows = enumerate(({k: v for k, v in row.items() if v is not None} for row in dataset), start=1)
+        rows = enumerate(({k: v for k, v in row.items() if v is not None} for row in _read_parquet(path)), start=1)
     else:
         rows = _read_jsonl(path)
     records = []
@@ -149,15 +150,51 @@ def read_records(path: str | Path) -> list[Record]:
     return records
 
 
-def _read_jsonl(path: Path) -> Iterable[tuple[int, Record]]:
-    with path.open(encoding="utf-8") as lines:
+def _read_parquet(path: Path) -> list[Record]:
+    try:
+        return pyarrow.parquet.read_table(path, partitioning=None).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise RecordError(str(path), f"no Parquet ({error})", "a Parquet file of records") from None
+
+
+def is_utf8(text: str) -> bool:
+    """Whether the text can be written: half of a surrogate pair, which JSON can escape, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def utf8_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The numbered lines of a text file, without a byte order mark.
+
+    Raises:
+        RecordError: a line that is not UTF-8, with its number.
+    """
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise RecordError(f"{path}:{number}", f"no JSON ({error.msg})", "one record a line") from None
+            if not is_utf8(line):
+                raise RecordError(f"{path}:{number}", "not UTF-8", "a file saved as UTF-8")
+            yield number, line
+
+
+def parse_json(text: str, where: str, expected: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        RecordError: no JSON, nested too deep, or a number of thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(where, f"no JSON ({error.__dict__.get('msg', error)})", expected) from None
+
+
+def _read_jsonl(path: Path) -> Iterable[tuple[int, Record]]:
+    for number, line in utf8_lines(path):
+        if line.strip():
+            record = parse_json(line, f"{path}:{number}", "one record a line")
             if not isinstance(record, dict):
                 raise RecordError(f"{path}:{number}", f"JSON {type(record).__name__}", "one record a line")
             yield number, record
@@ -183,7 +220,9 @@ def write_records(path: str | Path, rows: Iterable[Record]) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write(temporary)` on a file beside `path`, then rename it to `path`."""
+    """Call `write(temporary)` on a file beside `path`, then rename it to `path`, so that it is there whole or not at
+    all, even if the process or the machine stops on the way.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -191,6 +230,18 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     try:
         write(temporary)
         temporary.chmod(0o644)
+        _to_disk(temporary)
         temporary.replace(path)
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until the file, or the folder's list of names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

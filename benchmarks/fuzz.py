@@ -1,0 +1,461 @@
+"""Generated input for every reader: it is accepted, or refused with the error that is documented. All else is a fault.
+
+    python -m benchmarks.fuzz --examples 100000 --out results/fuzz.json
+
+What is accepted is looked at too: records survive writing and reading, repaired parses are trees, tables have their
+column. Exit code 1 if there is a fault; the report then holds the first inputs of each kind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow
+import pyarrow.parquet
+from huggingface_hub.errors import StrictDataclassError
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from d2e2s.arguments import ConfigArguments, DataArguments, ModelArguments, TripletTrainingArguments, _file_arguments
+from d2e2s.checkpoints import SUMS, check
+from d2e2s.configuration_d2e2s import D2E2SConfig
+from d2e2s.data_scripts.annotations import Converter, Report, parse_arguments
+from d2e2s.data_scripts.from_doccano import read_doccano
+from d2e2s.data_scripts.from_label_studio import read_label_studio
+from d2e2s.data_scripts.parse_repair import read_arcs, transfer
+from d2e2s.data_scripts.prepare_aste_v2 import ParseBook, parse_line
+from d2e2s.data_scripts.read_conllu import read_conllu
+from d2e2s.data_scripts.records import is_tree, read_records, validate_record, write_records
+from d2e2s.predict import TEXT_COLUMN, check_columns, read_table
+
+SECONDS = 20  # for one input; more is a hang
+SHOWN = 3  # inputs of each kind of fault in the report
+
+
+class Hang(BaseException):
+    """A reader that does not come back."""
+
+
+@dataclass
+class Reader:
+    """A reader, what it is fed, and how it may refuse.
+
+    Attributes:
+        inputs: strategy of its inputs.
+        read: reads one in a folder of its own, and checks what it gets; AssertionError is a fault.
+        refusals: errors that are documented.
+    """
+
+    inputs: st.SearchStrategy[Any]
+    read: Callable[[Any, Path], object]
+    refusals: tuple[type[Exception], ...] = (ValueError, OSError)
+
+
+@dataclass
+class Outcome:
+    """How many inputs were what; `failures` by the error's name, with the first inputs."""
+
+    examples: int = 0
+    accepted: int = 0
+    refused: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    kinds: dict[str, list[str]] = field(default_factory=dict)
+
+    def fail(self, error: BaseException, value: Any) -> None:
+        self.failures += 1
+        shown = self.kinds.setdefault(f"{type(error).__name__}: {str(error)[:80]}", [])
+        if len(shown) < SHOWN:
+            shown.append(ascii(value)[:400])
+
+
+# --- inputs -----------------------------------------------------------------------------------------------
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6) | st.sampled_from(
+    ["good", "food", "n't", "(", "##", "####", "NULL", "-LRB-", "\u00b2", "\ufeff", "\x85", "\u2028"]
+)
+NUMBERS = st.integers(-2, 6) | st.integers() | st.floats()
+LEAVES = st.none() | st.booleans() | NUMBERS | WORDS | st.sampled_from(["POS", "\ud800", "9" * 5000])
+VALUES = st.recursive(LEAVES, lambda v: st.lists(v, max_size=4) | st.dictionaries(WORDS, v, max_size=4), max_leaves=8)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> bytes:
+    """A text as bytes; one in two is cut off, or has bytes put in."""
+    content = draw(texts).encode("utf-8", "surrogatepass")
+    place = draw(st.integers(0, len(content)))
+    end = draw(st.sampled_from([content[place:], content[place:], content[place:], b""]))
+    return content[:place] + draw(st.just(b"") | st.just(b"") | st.binary(max_size=4)) + end
+
+
+@st.composite
+def trees(draw: st.DrawFn, size: int) -> list[int]:
+    """Heads of a random tree: every word hangs on an earlier one of a random order, or on the root."""
+    order = draw(st.permutations(range(1, size + 1)))
+    heads = [0] * size
+    for place, number in enumerate(order):
+        heads[number - 1] = draw(st.sampled_from([0, *order[:place]]))
+    return heads
+
+
+@st.composite
+def spans(draw: st.DrawFn, size: int) -> list[int]:
+    start = draw(st.integers(0, size - 1))
+    return [start, draw(st.integers(start + 1, size))]
+
+
+@st.composite
+def records(draw: st.DrawFn) -> dict[str, Any]:
+    tokens = draw(st.lists(WORDS.filter(str.strip), min_size=1, max_size=5))
+    size = len(tokens)
+    triplet: st.SearchStrategy[Any] = st.fixed_dictionaries(
+        {"aspect": spans(size), "opinion": spans(size), "sentiment": st.sampled_from(["POS", "NEG", "NEU"])}
+    )
+    record = {"id": draw(WORDS), "tokens": tokens, "triplets": draw(st.lists(triplet, max_size=2))}
+    if draw(st.booleans()):
+        record |= {"heads": draw(trees(size)), "deprels": draw(st.lists(WORDS, min_size=size, max_size=size))}
+    return record
+
+
+@st.composite
+def spoiled(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> Any:
+    """A value of JSON in which, as often as not, a part is another value or gone."""
+    value = draw(values)
+    if draw(st.booleans()):
+        return value
+    if isinstance(value, dict) and value:
+        key = draw(st.sampled_from(sorted(value)))
+        new = draw(VALUES | st.just(...) | spoiled(st.just(value[key])))
+        return {k: new if k == key else v for k, v in value.items() if k != key or new is not ...}
+    if isinstance(value, list) and value:
+        place = draw(st.integers(0, len(value) - 1))
+        return [*value[:place], draw(VALUES | spoiled(st.just(value[place]))), *value[place + 1 :]]
+    return draw(VALUES)
+
+
+def as_json(values: st.SearchStrategy[Any]) -> st.SearchStrategy[str]:
+    return values.map(json.dumps)
+
+
+def lines_of(texts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.lists(texts, max_size=4).map("\n".join)
+
+
+CONLLU_COLUMNS = st.tuples(
+    st.integers(1, 3).map(str) | st.sampled_from(["1-2", "1.1", "\u00b2", "_", "9" * 5000]) | WORDS,
+    *[WORDS | st.just("_")] * 5,
+    st.integers(0, 3).map(str) | st.just("_") | WORDS,
+    *[st.just("root") | WORDS] * 3,
+).map("\t".join)
+COMMENTS = st.sampled_from(["# newdoc", "# sent_id = x", "", "#"])
+
+INDICES = st.lists(st.integers(-1, 4), max_size=3)
+TRIPLETS = st.lists(st.tuples(INDICES, INDICES, st.sampled_from(["POS", "NEG", "NEU"]) | WORDS), max_size=2)
+ASTE_LINES = st.tuples(
+    st.lists(WORDS, max_size=5).map(" ".join), TRIPLETS.map(repr) | spoiled(VALUES).map(repr) | st.text(max_size=20)
+).map("####".join)
+ARC = st.tuples(st.sampled_from(["ROOT", "root", "dep"]), st.integers(0, 5), st.integers(0, 5))
+
+
+@st.composite
+def arcs(draw: st.DrawFn, size: int) -> list[tuple[str, int, int]]:
+    """Arcs of one of the parser's sentences, its one root first; one in four is something else."""
+    order = draw(st.permutations(range(1, size + 1)))
+    found = [("ROOT", 0, word) for word in order[:1]]
+    found += [("dep", draw(st.sampled_from(order[:place])), order[place]) for place in range(1, size)]
+    return draw(st.sampled_from([found, found, found, draw(st.lists(ARC, max_size=6))]))
+
+
+@st.composite
+def parses(draw: st.DrawFn) -> dict[str, Any]:
+    """A parse of "good food", or of much the same."""
+    tokens = draw(st.sampled_from([["good", "food"], ["good", "food"], ["good", "food", "!"]]))
+    return {"tokens": tokens, "pos": [[token, "X"] for token in tokens], "dependency": draw(arcs(len(tokens)))}
+
+
+@st.composite
+def sentences_with_parse(draw: st.DrawFn) -> tuple[list[str], list[str], list[tuple[str, int, int]]]:
+    """Tokens of a sentence and of a parser that reads them in its own way, with its arcs."""
+    tokens = draw(st.lists(WORDS, min_size=1, max_size=5))
+    theirs = draw(st.sampled_from([tokens, tokens[:1], list("".join(tokens)), draw(st.lists(WORDS, min_size=1))]))[:6]
+    return tokens, theirs, draw(arcs(len(theirs)))
+
+
+REGIONS = st.sampled_from(["a", "b", "c"])
+LABELS = st.sampled_from(["Aspect", "Opinion", "Positive", "Negative"]) | WORDS
+OFFSETS = st.integers(-1, 12)
+TEXTS = st.sampled_from(["Good food", "The food was \U0001f600 good. Not bad!", "a\ud800b"]) | st.text(max_size=12)
+LABEL_STUDIO = st.fixed_dictionaries(
+    {
+        "id": st.integers(1, 3),
+        "data": st.fixed_dictionaries({"text": TEXTS}),
+        "annotations": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "result": st.lists(
+                        st.fixed_dictionaries(
+                            {
+                                "type": st.just("labels"),
+                                "id": REGIONS,
+                                "value": st.fixed_dictionaries(
+                                    {"start": OFFSETS, "end": OFFSETS, "labels": st.lists(LABELS, max_size=2)}
+                                ),
+                            }
+                        )
+                        | st.fixed_dictionaries(
+                            {"type": st.just("relation"), "from_id": REGIONS, "to_id": REGIONS, "labels": st.just([])}
+                        ),
+                        max_size=4,
+                    )
+                }
+            ),
+            max_size=2,
+        ),
+    }
+)
+DOCCANO = st.fixed_dictionaries(
+    {
+        "id": st.integers(1, 3),
+        "text": TEXTS,
+        "entities": st.lists(
+            st.fixed_dictionaries(
+                {"id": st.integers(1, 3), "label": LABELS, "start_offset": OFFSETS, "end_offset": OFFSETS}
+            ),
+            max_size=3,
+        ),
+        "relations": st.lists(
+            st.fixed_dictionaries({"from_id": st.integers(1, 3), "to_id": st.integers(1, 3), "type": LABELS}),
+            max_size=2,
+        ),
+    }
+)
+
+CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(['"', ",", '""', "007", "NA"])
+PLAIN_CELLS = st.text("abc 7", min_size=1, max_size=8)
+CSV_LINES = st.tuples(PLAIN_CELLS, PLAIN_CELLS).map(",".join) | st.lists(CELLS, max_size=3).map(",".join)
+HEADERS = st.sampled_from(["text,id", "id,text", "text,id", "id", "text,text", '"text', "\ufefftext,id"])
+CSV = st.tuples(HEADERS, lines_of(CSV_LINES)).map("\n".join)
+JSON_ROWS = lines_of(as_json(spoiled(st.fixed_dictionaries({"text": TEXTS, "id": st.integers(0, 9)}))))
+
+KNOWN = {f.name for group in (ModelArguments, ConfigArguments, DataArguments, TripletTrainingArguments)
+         for f in fields(group) if f.init}  # fmt: skip
+YAML_VALUES = (
+    LEAVES.map(json.dumps) | st.text(max_size=12) | as_json(VALUES) | st.sampled_from(["*a", "&a [*a]", "!!x"])
+)
+YAML = lines_of(st.tuples(st.sampled_from(sorted(KNOWN)) | WORDS, YAML_VALUES).map(": ".join))
+CONFIG_FIELDS = sorted(f.name for f in fields(D2E2SConfig))
+SUM_LINES = st.tuples(st.text("0123456789abcdef", max_size=64), st.sampled_from(["x", "../x", "/etc/passwd", "", "y"]))
+
+
+# --- readers ----------------------------------------------------------------------------------------------
+
+
+def read_and_write_records(content: bytes, folder: Path) -> None:
+    path = write(folder / "x.jsonl", content)
+    found = read_records(path)
+    for suffix in (".jsonl", ".parquet"):
+        write_records(folder / f"y{suffix}", found)
+        known = [{key: row[key] for key in ("id", "tokens", "triplets")} for row in found]
+        again = read_records(folder / f"y{suffix}")
+        assert [{key: row[key] for key in ("id", "tokens", "triplets")} for row in again] == known
+
+
+def read_treebank(content: bytes, folder: Path) -> None:
+    for document in read_conllu(write(folder / "x.conllu", content)):
+        assert document and all(is_tree(record["heads"]) for record in document)
+
+
+def read_aste_line(line: str, folder: Path) -> None:
+    tokens, triplets, _ = parse_line(line, "x:1")
+    validate_record({"id": "x", "tokens": tokens, "triplets": triplets}, "x:1")
+
+
+def read_parses(content: bytes, folder: Path) -> None:
+    book = ParseBook(write(folder / "x.json", content))
+    parse, _ = book.find(["good", "food"], 0)
+    repair((["good", "food"], [pair[0] for pair in parse["pos"]], parse["dependency"]), folder)
+
+
+def repair(value: tuple[list[str], list[str], list[Any]], folder: Path) -> None:
+    tokens, parser_tokens, arcs = value
+    tree = transfer(tokens, read_arcs(parser_tokens, arcs))
+    assert len(tree.heads) == len(tree.deprels) == len(tokens) and is_tree(tree.heads)
+
+
+def convert(read: Callable[..., Any], on_error: str) -> Callable[[bytes, Path], None]:
+    def run(content: bytes, folder: Path) -> None:
+        path = write(folder / "x.json", content)
+        options = parse_arguments("", ["--input", str(path), "--output_dir", str(folder), "--on_error", on_error])
+        report = Report(on_error)
+        to_records = Converter(options, report)
+        for document in read(path, options, report):
+            for record in to_records(document):
+                validate_record(record, "x")
+
+    return run
+
+
+def read_rows(suffix: str) -> Callable[[bytes, Path], None]:
+    def read(content: bytes, folder: Path) -> None:
+        table = read_table(str(write(folder / f"x{suffix}", content)))
+        check_columns(table, TEXT_COLUMN)
+        for batch, texts in table.texts(TEXT_COLUMN):
+            assert all(len(column) == len(texts) for column in batch.values())
+
+    return read
+
+
+def read_parquet(value: Any, folder: Path) -> None:
+    content = value if isinstance(value, bytes) else parquet_of(value)
+    read_rows(".parquet")(content, folder)
+
+
+def parquet_of(rows: list[Any]) -> bytes:
+    buffer = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table({TEXT_COLUMN: pyarrow.array(rows, pyarrow.string())}), buffer)
+    return buffer.getvalue().to_pybytes()
+
+
+def read_configuration(content: bytes, folder: Path) -> None:
+    words = _file_arguments(write(folder / "x.yaml", content), KNOWN)
+    assert all(isinstance(word, str) for word in words)
+
+
+def read_model_configuration(value: dict[str, Any], folder: Path) -> None:
+    config = D2E2SConfig.from_dict(value)
+    assert config.head_size > 0 and config.sentiment_labels
+
+
+def read_checksums(lines: list[tuple[str, str]], folder: Path) -> None:
+    write(folder / "x", b"x")
+    write(folder / SUMS, "".join(f"{digest}  {name}\n" for digest, name in lines).encode())
+    assert not check(folder)  # no digest of these is right
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+ROW_COUNT = st.lists(st.none() | TEXTS.filter(lambda text: "\ud800" not in text), max_size=3)
+READERS: dict[str, Reader] = {
+    "records": Reader(damaged(lines_of(as_json(spoiled(records())))), read_and_write_records),
+    "conllu": Reader(damaged(lines_of(CONLLU_COLUMNS | COMMENTS)), read_treebank),
+    "aste_text": Reader(ASTE_LINES, read_aste_line),
+    "aste_parses": Reader(damaged(as_json(spoiled(st.lists(spoiled(parses()), max_size=2)))), read_parses),
+    "parse_repair": Reader(sentences_with_parse(), repair),
+    "label_studio": Reader(
+        damaged(as_json(st.lists(spoiled(LABEL_STUDIO), max_size=2))), convert(read_label_studio, "stop")
+    ),
+    "label_studio_skip": Reader(
+        damaged(as_json(st.lists(spoiled(LABEL_STUDIO), max_size=2))), convert(read_label_studio, "skip")
+    ),
+    "doccano": Reader(damaged(lines_of(as_json(spoiled(DOCCANO)))), convert(read_doccano, "stop")),
+    "doccano_skip": Reader(damaged(lines_of(as_json(spoiled(DOCCANO)))), convert(read_doccano, "skip")),
+    "table_csv": Reader(damaged(CSV), read_rows(".csv")),
+    "table_tsv": Reader(damaged(CSV.map(lambda text: text.replace(",", "\t"))), read_rows(".tsv")),
+    "table_jsonl": Reader(damaged(JSON_ROWS), read_rows(".jsonl")),
+    "table_txt": Reader(damaged(st.text(max_size=40)), read_rows(".txt")),
+    "table_parquet": Reader(ROW_COUNT | damaged(st.just("PAR1")), read_parquet),
+    "run_configuration": Reader(damaged(YAML), read_configuration),
+    "model_configuration": Reader(
+        st.dictionaries(st.sampled_from(CONFIG_FIELDS), VALUES, max_size=3),
+        read_model_configuration,
+        (ValueError, StrictDataclassError),
+    ),
+    "checksums": Reader(st.lists(SUM_LINES, max_size=3), read_checksums),
+}
+
+
+# --- running ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `Hang` after that long; on systems that have alarms."""
+
+    def ring(*_: Any) -> None:
+        raise Hang(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def fuzz(reader: Reader, examples: int, number: int, seconds: float = SECONDS) -> Outcome:
+    """Feed a reader `examples` inputs, drawn with the seed `number`."""
+    outcome = Outcome()
+    started = time.perf_counter()
+
+    @seed(number)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(reader.inputs)
+    def feed(value: Any) -> None:
+        outcome.examples += 1
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                with time_limit(seconds):
+                    reader.read(value, Path(folder))
+                outcome.accepted += 1
+            except reader.refusals:
+                outcome.refused += 1
+            except (Exception, Hang) as error:
+                outcome.fail(error, value)
+
+    feed()
+    outcome.seconds = round(time.perf_counter() - started, 1)
+    return outcome
+
+
+def run(examples: int, number: int, names: Sequence[str]) -> dict[str, Any]:
+    """The report: counts of each reader, which share the examples evenly, and their sums."""
+    outcomes = {}
+    for name in names:
+        outcomes[name] = vars(fuzz(READERS[name], -(-examples // len(names)), number))
+        print(name, {key: value for key, value in outcomes[name].items() if key != "kinds"}, flush=True)
+    total: Counter[str] = Counter()
+    for outcome in outcomes.values():
+        total.update({key: outcome[key] for key in ("examples", "accepted", "refused", "failures")})
+    return {"seed": number, **total, "readers": outcomes}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Feed every reader generated input.")
+    parser.add_argument("--examples", type=int, default=100_000, help="inputs of all readers (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--readers", nargs="+", choices=list(READERS), default=list(READERS), metavar="NAME")
+    parser.add_argument("--out", type=Path, required=True, help="the report, JSON")
+    options = parser.parse_args(argv)
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    datasets.disable_progress_bars()
+    report = run(options.examples, options.seed, options.readers)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print({key: value for key, value in report.items() if key != "readers"})
+    return 1 if report["failures"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

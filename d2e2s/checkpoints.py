@@ -1,0 +1,217 @@
+"""Checkpoints that are whole or not there: checksums beside the files, writing beside what stands, clear errors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import sort_checkpoints
+from transformers.utils import CONFIG_NAME
+
+from .data_scripts.records import _to_disk, write_atomically
+
+logger = logging.getLogger("d2e2s")
+
+SUMS = "SHA256SUMS"  # a line a file, as `sha256sum --check` reads it
+WEIGHTS = "*.safetensors"
+UNFINISHED = ".writing-"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is not whole, or whose files are not those that were saved."""
+
+
+# --- checksums --------------------------------------------------------------------------------------------
+
+
+def seal(folder: Path, pattern: str = "*") -> None:
+    """Put the files that match, in subfolders too, safely on the disk and their checksums beside them.
+
+    Raises:
+        OSError: a file that cannot be read, or no room.
+    """
+    files = sorted(path for path in folder.rglob(pattern) if path.is_file() and path.name != SUMS)
+    for path in files:
+        _to_disk(path)
+    lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    write_atomically(folder / SUMS, lambda new: new.write_text("".join(lines), encoding="utf-8", newline="\n"))
+
+
+def check(folder: Path) -> list[str]:
+    """The files that were sealed, each compared with its checksum; none if the folder was never sealed.
+
+    Raises:
+        CheckpointError: a file that is missing, cut off or changed; or checksums that cannot be read.
+    """
+    if not (folder / SUMS).is_file():
+        return []
+    names = []
+    for number, line in enumerate((folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        if not name or not path.resolve().is_relative_to(folder.resolve()):
+            raise CheckpointError(f"{folder / SUMS}:{number}: no checksum and name of a file of this folder")
+        if not path.is_file():
+            raise CheckpointError(f"{path}: missing, though {SUMS} lists it")
+        if _sha256(path) != digest:
+            raise CheckpointError(
+                f"{path}: damaged or changed since it was saved: get it anew, or delete {folder / SUMS} if you changed "
+                "it yourself"
+            )
+        names.append(name)
+    return names
+
+
+def check_model(name: str) -> None:
+    """Whether a folder holds a model as it was saved; a name of the Hub passes.
+
+    Raises:
+        FileNotFoundError: no such folder, or no model in it.
+        CheckpointError: a configuration that is no JSON object, or weights that differ from their checksum.
+    """
+    folder, config = Path(name), Path(name, CONFIG_NAME)
+    if not folder.is_dir():
+        if folder.is_absolute() or name.startswith(".") or name.count("/") > 1:
+            raise FileNotFoundError(f"{name}: no such folder")
+        return
+    if not config.is_file():
+        raise FileNotFoundError(f"{name}: holds no {CONFIG_NAME}: no model was saved there")
+    try:
+        fields = json.loads(config.read_bytes())
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise CheckpointError(f"{config}: no JSON object: the file is damaged, get it anew")
+    check(folder)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- which checkpoint to go on from -----------------------------------------------------------------------
+
+
+def check_whole(checkpoint: Path) -> None:
+    """Whether everything of a checkpoint of a run is there.
+
+    Raises:
+        CheckpointError: it was being written when its run died, or a file of it is damaged.
+    """
+    if TRAINER_STATE_NAME not in check(checkpoint):
+        raise CheckpointError(f"{checkpoint}: was not finished: its run ended while it was being written")
+
+
+def last_whole(folder: Path) -> str | None:
+    """The newest checkpoint of a run that is whole; says which newer ones are passed over, and why."""
+    for checkpoint in reversed(sort_checkpoints(str(folder))):
+        try:
+            check_whole(Path(checkpoint))
+        except CheckpointError as error:
+            logger.warning("passed over: %s", error)
+        else:
+            return checkpoint
+    return None
+
+
+# --- reading and writing ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def reading(folder: str | Path) -> Iterator[None]:
+    """What the libraries raise for files that they cannot read, as one error with the place.
+
+    Raises:
+        CheckpointError: damaged weights; weights of another model; anything but tensors where pickle would be needed.
+    """
+    try:
+        yield
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{folder}: holds a file that is damaged or is more than tensors and plain values, and is not loaded"
+        ) from None
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder}: the weights are damaged: {error}") from None
+    except (RuntimeError, EOFError, KeyError) as error:
+        raise CheckpointError(f"{folder}: cannot be loaded, or does not fit the model asked for: {error}") from None
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """What the libraries raise for a disk that is full or not to be written to, as one error with the place."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise OSError(f"{folder}: cannot be written, is there room on the disk? {error}") from None
+
+
+@contextmanager
+def all_or_nothing(folder: Path, writes: bool) -> Iterator[None]:
+    """Write the whole of a folder: what an earlier run left of it goes first, and an error leaves none of it.
+
+    Args:
+        writes: False on processes that write nothing of their own.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if writes:
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with writing(folder):
+            yield
+    except OSError:
+        if writes:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A new folder to write into; its files take the place of those in `folder` once all of them are there.
+
+    Weights that are not among them go, so that old and new ones never lie together.
+
+    Raises:
+        OSError: it cannot be written; `folder` is then as it was.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as name:
+            yield Path(name)
+            _move_in(Path(name), folder)
+
+
+def _move_in(source: Path, folder: Path) -> None:
+    files = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (source / file).replace(folder / file)
+    for old in {*folder.glob(WEIGHTS), *folder.glob(f"{WEIGHTS}.index.json")} - {folder / file for file in files}:
+        old.unlink()
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder and try it, before the hours that its content takes.
+
+    Raises:
+        OSError: it cannot be made or written to.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=UNFINISHED, dir=folder)
+        os.close(handle)
+        os.unlink(name)
