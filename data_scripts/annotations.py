@@ -21,9 +21,11 @@ from typing import Any, NamedTuple
 
 if __package__:
     from ..words_d2e2s import WORD_SPLITTERS, Word, WordSplitter, pack_words, split_sentences, without_surrogates
+    from .dataset_card import UNKNOWN_LICENCE, write_dataset_card
     from .records import SENTIMENTS, Record, RecordError, write_atomically, write_records
 else:  # run as a file from a clone
     sys.path.append(str(Path(__file__).resolve().parents[1]))
+    from dataset_card import UNKNOWN_LICENCE, write_dataset_card  # type: ignore
     from records import SENTIMENTS, Record, RecordError, write_atomically, write_records  # type: ignore
 
     from words_d2e2s import (  # type: ignore
@@ -428,6 +430,10 @@ def convert(read: Reader, options: argparse.Namespace) -> None:
         options.output_dir / "report.json",
         lambda temporary: temporary.write_text(without_surrogates(text), encoding="utf-8"),
     )
+    name, about = options.output_dir.resolve().name, "Annotated reviews; `report.json` tells how they were converted."
+    write_dataset_card(
+        options.output_dir, name, about, records, options.license, options.language, suffix=options.format
+    )
     _print(content, options.output_dir)
 
 
@@ -479,6 +485,8 @@ def parse_arguments(description: str, argv: Sequence[str] | None = None) -> argp
     add("--max_span_width", type=int, default=8, help="wider spans are listed")
     add("--split", nargs=3, type=float, default=[0.8, 0.1, 0.1], metavar="SHARE", help="of train, dev, test")
     add("--seed", type=int, default=42, help="of the split")
+    add("--license", default=UNKNOWN_LICENCE, help="of the data, for its card: the Hub's name of it, such as cc-by-4.0")
+    add("--language", help="of the data, for its card: two letters")
     options = parser.parse_args(argv)
     if abs(sum(options.split) - 1) > 1e-6 or min(options.split) < 0 or not options.split[0]:
         parser.error(f"--split {' '.join(map(str, options.split))}: expected shares that sum to 1, the first above 0")

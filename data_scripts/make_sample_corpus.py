@@ -24,9 +24,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 if __package__:
+    from .dataset_card import write_dataset_card
     from .records import Record, write_records
 else:  # run as a file from a clone
+    from dataset_card import write_dataset_card  # type: ignore
     from records import Record, write_records  # type: ignore
+
+ABOUT = """Made-up review sentences with gold dependency trees (Universal Dependencies relations) and gold triplets, so
+that everything in this project can be tried without a network.
+
+- **Licence:** CC0 1.0. The text is our own: no line is taken from any review.
+- **How it was made:** by the seeded grammar in `../make_sample_corpus.py`;
+  `python data_scripts/make_sample_corpus.py` writes these very bytes again.
+- **What it holds:** aspects and opinions of one or several words, several triplets in a sentence, opinions shared by
+  two or three aspects, aspects with two opinions, negation ("not good", "never disappointing"), neutral opinions
+  ("average", "nothing special"), sentences without a triplet.
+- **What test asks:** all its clauses are built on patterns that stand neither in train nor in dev, and about a quarter
+  of its terms are words that train never showed. Dev has the patterns of train and a few of its own. No sentence stands
+  twice.
+
+It is far easier than real reviews: a score on it shows that an installation works, not how good a model is."""
 
 SEED = 2
 SIZES = {"train": 900, "dev": 120, "test": 150}
@@ -380,10 +397,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", type=Path, default=Path(__file__).parent / "sample_corpus")
     parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args(argv)
-    for split, records in make_corpus(options.seed).items():
+    corpus = make_corpus(options.seed)
+    for split, records in corpus.items():
         write_records(options.output_dir / f"{split}.jsonl", records)
         triplets = sum(len(record["triplets"]) for record in records)
         print(f"{options.output_dir / split}.jsonl: {len(records)} sentences, {triplets} triplets")
+    write_dataset_card(options.output_dir, "Sample corpus", ABOUT, corpus, licence="cc0-1.0", language="en")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ From raw files in a folder (`DIR/train_triplets.txt` or `DIR/14res/train_triplet
 Without `--text_dir` or `--parse_dir` the raw files are downloaded once and kept in the user's cache; those without a
 known checksum (16res) only with `--allow_unverified`. Several names write `OUT/NAME/`. The text files are the truth
 for tokens and triplets, the parses give heads and deprels only.
-Writes `{train,dev,test}.jsonl` and `report.json`; exit code 2 and one line on the first fault of the input.
+Writes `{train,dev,test}.jsonl`, `report.json` and a card; exit code 2 and one line on the first fault of the input.
 
 Data: Xu et al. 2020, "Position-Aware Tagging for Aspect Sentiment Triplet Extraction" (text); Zhao et al. 2024,
 "Dual Encoder: Exploiting the Potential of Syntactic and Semantic for Aspect Sentiment Triplet Extraction" (parses).
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 if __package__:
+    from .dataset_card import write_dataset_card
     from .parse_repair import literal_heads, read_arcs, transfer
     from .records import (
         SENTIMENTS,
@@ -38,6 +39,7 @@ if __package__:
         write_records,
     )
 else:  # run as a file from a clone
+    from dataset_card import write_dataset_card  # type: ignore
     from parse_repair import literal_heads, read_arcs, transfer  # type: ignore
     from records import (  # type: ignore
         SENTIMENTS,
@@ -76,6 +78,12 @@ SHA256: dict[str, str] = {
     "15res/dev_dep_triple_polarity_result.json": "56fa51de1c7d85a29bf82c0a3e35c2292855dd66f49870a727ba60058b411025",
     "15res/test_dep_triple_polarity_result.json": "05e5b974b2be80294de4598d90c6b3ddc43b43075455d50f4fe3ec387cb70f2a",
 }
+ABOUT = """{name} of ASTE-Data-V2 (Xu et al. 2020, "Position-Aware Tagging for Aspect Sentiment Triplet Extraction"),
+review sentences of the SemEval tasks on aspect-based sentiment analysis, with the dependency parses of D2E2S (Zhao et
+al. 2024), repaired.
+
+Neither repository states a licence, and the terms of SemEval hold for the sentences: read them before you publish this
+data."""
 LINE_FORM = "sentence####[([aspect word indices], [opinion word indices], 'POS' | 'NEG' | 'NEU'), ...]"
 SAME_SENTENCE = 0.5  # a parse whose tokens are less alike than this belongs to another sentence
 
@@ -178,7 +186,7 @@ def parse_line(line: str, where: str, drop_implicit: bool = False) -> tuple[list
         raise RecordError(where, "empty text before '####'", LINE_FORM)
     try:
         raw = ast.literal_eval(parts[1].strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise RecordError(where, f"unreadable triplets {parts[1].strip()[:60]!r}", LINE_FORM) from None
     if not isinstance(raw, list):
         raise RecordError(where, f"triplets {parts[1].strip()[:60]!r} are no list", LINE_FORM)
@@ -220,7 +228,7 @@ def read_parses(path: Path) -> list[dict]:
     """
     try:
         parses = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(str(path), f"not JSON ({error})", "a list of parsed sentences") from None
     if not isinstance(parses, list):
         raise RecordError(str(path), f"a JSON {type(parses).__name__}", "a list of parsed sentences")
@@ -453,6 +461,9 @@ def prepare(options: argparse.Namespace) -> None:
         for split in SPLITS:
             write_records(folder / f"{split}.{options.format}", records[f"{name}/{split}"])
         _write_report(folder / "report.json", name, reports, shared, options)
+        splits = {split: records[f"{name}/{split}"] for split in SPLITS}
+        about = ABOUT.format(name=name)
+        write_dataset_card(folder, f"ASTE-Data-V2 {name}", about, splits, language="en", suffix=options.format)
         print(f"{name}: written to {folder}")
     print_report(reports, shared)
 

@@ -1,4 +1,7 @@
-"""The Space of the metric: two boxes of JSON in, the scores out."""
+"""The Space of the metric: two boxes of JSON in, the scores out.
+
+Not `evaluate.utils.launch_gradio_widget`: it needs `gradio.inputs`, which Gradio 4 took away.
+"""
 
 from __future__ import annotations
 

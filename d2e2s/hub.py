@@ -1,0 +1,157 @@
+"""Push what a run left, prepared data, or the metric's Space to the Hub: one folder, one repository.
+
+d2e2s push outputs/14res someone/d2e2s-14res --seeds outputs/14res-43 outputs/14res-44
+d2e2s push data/mine someone/my-reviews --private
+d2e2s push metrics/aste someone/aste
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError, StrictDataclassError
+from transformers.utils import PROCESSOR_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+
+from .card import RESULTS, add_card_arguments, write_card
+from .configuration_d2e2s import D2E2SConfig
+from .data_scripts.dataset_card import UNKNOWN_LICENCE, read_dataset_card
+from .data_scripts.records import write_atomically
+
+# A file that only a folder of that kind has, and the Hub's name of the kind.
+KINDS = {"app.py": "space", "config.json": "model", "*.jsonl": "dataset", "*.parquet": "dataset"}
+# What stays here: states of the training, pickles, and sentences of the data, which need not be ours to publish.
+PRIVATE = ("checkpoint-*/", "predictions_*.jsonl", "training_args.bin")
+IGNORED = [*(pattern.replace("/", "/*") for pattern in PRIVATE), "_*", "__pycache__/*"]
+
+# The HTTP library's base class; which library that is depends on the version of huggingface_hub.
+HTTP_ERROR: type[Exception] = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+
+
+class PushError(ValueError):
+    """A folder that is not pushed as it is."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Push a folder; errors are one line on stderr and exit code 2."""
+    parser = argparse.ArgumentParser(prog="d2e2s push", description="Push a folder to a repository of the Hub.")
+    parser.add_argument("folder", type=Path, help="output of a training run, prepared data, or metrics/aste")
+    parser.add_argument("repository", help="such as someone/d2e2s-14res; it is made if there is none")
+    parser.add_argument("--private", action="store_true", help="make it a private repository")
+    add_card_arguments(parser)
+    options = parser.parse_args(argv)
+    try:
+        print(push(options.folder, options.repository, options.private, options.seeds, options.license))
+    except (ValueError, OSError, StrictDataclassError) as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    return 0
+
+
+def push(
+    folder: Path, repository: str, private: bool = False, seeds: Sequence[Path] = (), licence: str | None = None
+) -> str:
+    """Push a folder, the card of a model is written anew, with its name there.
+
+    Args:
+        seeds: output folders of the same recipe with other seeds, for the model card.
+        licence: of the weights, for the model card.
+
+    Returns:
+        Address of the repository.
+
+    Raises:
+        ValueError: a folder of no known kind, or one that lacks something; figures that fit no card; a repository
+            that is public although it should be private.
+        OSError: the Hub cannot be reached, or refuses.
+    """
+    kind = kind_of(folder)
+    if kind == "model":
+        check_model(folder)
+        write_card(folder, repository, seeds, licence)
+    elif kind == "dataset":
+        check_dataset(folder, private)
+    try:
+        return _upload(folder, repository, kind, private)
+    except HTTP_ERROR as error:
+        if isinstance(error, OSError):  # an answer of the Hub, which says what is wrong
+            raise
+        raise ConnectionError(f"{constants.ENDPOINT} cannot be reached ({error})") from None
+
+
+def _upload(folder: Path, repository: str, kind: str, private: bool) -> str:
+    hub, sdk = HfApi(), "gradio" if kind == "space" else None
+    url = hub.create_repo(repository, repo_type=kind, private=private or None, exist_ok=True, space_sdk=sdk)
+    if private and not hub.repo_info(url.repo_id, repo_type=kind).private:
+        raise PushError(f"{url} is there already, and public: nothing was pushed; make it private on the Hub first")
+    hub.upload_folder(
+        repo_id=url.repo_id,
+        repo_type=kind,
+        folder_path=folder,
+        ignore_patterns=list(IGNORED),
+        commit_message=f"Push {kind} with d2e2s",
+    )
+    return str(url)
+
+
+def kind_of(folder: Path) -> str:
+    """`model`, `dataset` or `space`.
+
+    Raises:
+        PushError: none of them.
+    """
+    for pattern, kind in KINDS.items():
+        if any(folder.glob(pattern)):
+            return kind
+    raise PushError(f"{folder}: expected a folder with {' or '.join(KINDS)}, found none of them")
+
+
+def check_model(folder: Path) -> None:
+    """Whether the folder holds all that `AutoModel` and `pipeline` need where this package is not installed.
+
+    Raises:
+        PushError: what is missing, and how to get it.
+    """
+    fields = D2E2SConfig.get_config_dict(folder)[0]
+    if fields.get("model_type") != D2E2SConfig.model_type:
+        raise PushError(f"{folder}: no D2E2S checkpoint (model_type {fields.get('model_type')!r})")
+    classes = list(fields.get("auto_map", {}).values())
+    classes += [task["impl"] for task in fields.get("custom_pipelines", {}).values()]
+    code = sorted({f"{name.split('--')[-1].split('.')[0]}.py" for name in classes})
+    if len(code) < 3:
+        raise PushError(f"{folder}/config.json: auto_map or custom_pipelines is missing; save it with save_pretrained")
+    weights = SAFE_WEIGHTS_INDEX_NAME if (folder / SAFE_WEIGHTS_INDEX_NAME).is_file() else SAFE_WEIGHTS_NAME
+    wanted = [weights, PROCESSOR_NAME, "tokenizer_config.json", RESULTS, *code]
+    missing = [name for name in wanted if not (folder / name).is_file()]
+    if missing:
+        raise PushError(f"{folder}: {', '.join(missing)} missing; push the output folder of a training run")
+
+
+def check_dataset(folder: Path, private: bool) -> None:
+    """Whether the data may be shown to everybody.
+
+    Raises:
+        PushError: there is no card, or nobody has stated a licence and the repository would be public.
+    """
+    if not (folder / "README.md").is_file():
+        raise PushError(f"{folder}: no README.md; prepare the data with a script of data_scripts, which writes one")
+    licence = read_dataset_card(folder)["licence"]
+    if licence in (None, UNKNOWN_LICENCE) and not private:
+        raise PushError(f"{folder}/README.md states no licence: state one if the data is yours, or push it --private")
+
+
+def keep_private(folder: Path) -> None:
+    """Write the `.gitignore` that makes the Hub refuse what stays here, whatever pushes the folder.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    text = "".join(f"{pattern}\n" for pattern in PRIVATE)
+    write_atomically(folder / ".gitignore", lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The card of a prepared data set: `README.md` with its licence and its figures, counted from its records.
+
+The card makes `load_dataset(FOLDER)` find the splits, locally and on the Hub, and tells a model card what the model was
+trained on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import DatasetCard, DatasetCardData
+
+if __package__:
+    from .records import SENTIMENTS, Record, write_atomically
+else:  # run as a file from a clone
+    from records import SENTIMENTS, Record, write_atomically  # type: ignore
+
+TASK = "aspect-sentiment-triplet-extraction"
+UNKNOWN_LICENCE = "unknown"
+HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
+# A card without this line was written by somebody, and is kept.
+MARK = "<!-- Written by d2e2s.data_scripts.dataset_card, and again each time the data is prepared. -->"
+FORM = """One sentence a row: `tokens`, `heads` (1-based, 0 = root) and `deprels` where it is parsed, and `triplets`,
+each with `aspect` and `opinion` (word indices, half open) and `sentiment`."""
+
+
+def write_dataset_card(
+    folder: Path,
+    title: str,
+    about: str,
+    splits: Mapping[str, Sequence[Record]],
+    licence: str = UNKNOWN_LICENCE,
+    language: str | None = None,
+    suffix: str = "jsonl",
+) -> bool:
+    """Write `README.md` beside the records.
+
+    Args:
+        folder: holds `SPLIT.suffix` for each split.
+        about: where the data comes from, and what its licence is, for people.
+        splits: records of `train`, `dev` and `test`, or of some of them.
+        licence: its identifier on the Hub, such as `cc0-1.0`; `unknown` if nobody has stated one.
+        language: two letters, or None.
+
+    Returns:
+        False if there is a card that somebody wrote: it is kept.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = folder / "README.md"
+    if path.exists() and MARK not in path.read_text(encoding="utf-8"):
+        return False
+    files = {split: f"{split}.{suffix}" for split in splits}
+    card = f"---\n{_metadata(title, files, splits, licence, language).to_yaml()}\n---\n\n" + "\n\n".join(
+        [f"# {title}", about, FORM, _figures(splits), MARK]
+    )
+    write_atomically(path, lambda temporary: temporary.write_text(card + "\n", encoding="utf-8"))
+    return True
+
+
+def read_dataset_card(folder: Path) -> dict[str, Any]:
+    """What the card of a data set says of it: `licence` and `language`, None where there is nothing.
+
+    Raises:
+        ValueError: metadata that cannot be read.
+    """
+    path = folder / "README.md"
+    try:
+        data = DatasetCard.load(path).data if path.is_file() else DatasetCardData()
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(
+            f"{path}: unreadable metadata ({' '.join(str(error).split())}); repair its first lines"
+        ) from None
+    return {"licence": data.license, "language": data.language}
+
+
+def _metadata(
+    title: str, files: Mapping[str, str], splits: Mapping[str, Sequence[Record]], licence: str, language: str | None
+) -> DatasetCardData:
+    data_files = [{"split": HUB_SPLITS[split], "path": file} for split, file in files.items()]
+    return DatasetCardData(
+        pretty_name=title,
+        license=licence,
+        language=language,
+        task_categories=["token-classification"],
+        tags=[TASK],
+        size_categories=_size(sum(map(len, splits.values()))),
+        configs=[{"config_name": "default", "data_files": data_files}],
+    )
+
+
+def _size(sentences: int) -> str:
+    """The Hub's name for a number of examples."""
+    return "n<1K" if sentences < 1_000 else "1K<n<10K" if sentences < 10_000 else "10K<n<100K"
+
+
+def _figures(splits: Mapping[str, Sequence[Record]]) -> str:
+    """Table of what each split holds."""
+    head = ["split", "sentences", "without a triplet", "triplets", *SENTIMENTS, "with a term of several words"]
+    rows = [[split, *map(str, _counts(records))] for split, records in splits.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+
+
+def _counts(records: Sequence[Record]) -> list[int]:
+    triplets = [triplet for record in records for triplet in record["triplets"]]
+    sentiments = Counter(triplet["sentiment"] for triplet in triplets)
+    wide = sum(any(end - start > 1 for start, end in (t["aspect"], t["opinion"])) for t in triplets)
+    empty = sum(not record["triplets"] for record in records)
+    return [len(records), empty, len(triplets), *(sentiments[name] for name in SENTIMENTS), wide]

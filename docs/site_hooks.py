@@ -1,0 +1,108 @@
+"""What makes the site of more than `docs/`: pages that lie elsewhere, the notebook, sources for the reference.
+
+`mkdocs` calls the `on_*` functions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ROOT / "build" / "site_sources" / "d2e2s"
+NOTEBOOK = "notebooks/quickstart.ipynb"
+# Page of the site: where its text lies.
+ELSEWHERE = {
+    "index.md": "README.md",
+    "notebook.md": NOTEBOOK,
+    "data.md": "data_scripts/README.md",
+    "sample_corpus.md": "data_scripts/sample_corpus/README.md",
+    "metric.md": "metrics/aste/README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "changelog.md": "CHANGELOG.md",
+}
+PAGES = {source: page for page, source in ELSEWHERE.items()}
+REFERENCE = re.compile(r"\[(`[\w.]+`)\](?!\()")  # how docstrings of transformers name a class
+LINK = re.compile(r"(?<!`)(!?\[[^\]]*\])\(([^)\s#]+)(#[^)]*)?\)")
+
+
+def on_startup(**kwargs: Any) -> None:
+    """Lay the package out as it is imported, the root files beside the others: the reference is read, not imported."""
+    shutil.rmtree(SOURCES, ignore_errors=True)
+    SOURCES.mkdir(parents=True)
+    for path in [*ROOT.glob("*_d2e2s.py"), *ROOT.glob("d2e2s/*.py")]:
+        text = REFERENCE.sub(r"\1", path.read_text(encoding="utf-8"))
+        (SOURCES / path.name).write_text(text, encoding="utf-8")
+    for name in ("data_scripts", "metrics"):
+        shutil.copytree(ROOT / name, SOURCES / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Leave pages out of the navigation that are not written yet."""
+    config.nav = _existing(config.nav or [])
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that lie elsewhere."""
+    for page, source in ELSEWHERE.items():
+        text = (ROOT / source).read_text(encoding="utf-8")
+        text = notebook_page(json.loads(text)) if source == NOTEBOOK else without_metadata(text)
+        files.append(File.generated(config, page, content=site_links(text, Path(source).parent)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **kwargs: Any) -> str:
+    """Links of the pages in `docs/` to what lies outside it."""
+    return markdown if page.file.src_uri in ELSEWHERE else site_links(markdown, Path("docs"))
+
+
+def site_links(text: str, folder: Path) -> str:
+    """Links from a file in `folder` of the repository as links of the site; what is no page of it stays as text."""
+
+    def replaced(match: re.Match[str]) -> str:
+        label, target, anchor = match[1], match[2], match[3] or ""
+        if ":" in target:
+            return match[0]
+        path = os.path.normpath(folder / target)
+        page = PAGES.get(path)
+        if page is None and path.startswith("docs/") and (ROOT / path).is_file():
+            page = path.removeprefix("docs/")
+        return f"{label}({page}{anchor})" if page else label.strip("![]")
+
+    return LINK.sub(replaced, text)
+
+
+def without_metadata(text: str) -> str:
+    """Without the YAML block that the Hub reads."""
+    return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
+
+
+def notebook_page(notebook: dict[str, Any]) -> str:
+    """Cells of a notebook as Markdown, with the printed output that is saved in it."""
+    parts = []
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        printed = "".join("".join(output.get("text", "")) for output in cell.get("outputs", []))
+        if printed.strip():
+            parts.append(f"```\n{printed.strip()}\n```")
+    return "\n\n".join(parts)
+
+
+def _existing(items: list[Any]) -> list[Any]:
+    kept = []
+    for item in items:
+        ((title, target),) = item.items()
+        if isinstance(target, list):
+            kept.append({title: _existing(target)})
+        elif target in ELSEWHERE or (ROOT / "docs" / target).is_file():
+            kept.append(item)
+    return kept

@@ -1,0 +1,297 @@
+"""Pushing to and pulling from the Hub: its HTTP API on 127.0.0.1, and its cache folder without any network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import load_dataset
+from elsewhere import run_elsewhere
+from hub_double import TOKEN, HubDouble, running
+from huggingface_hub import HfApi, ModelCard
+from huggingface_hub.utils import get_session
+from tiny_models import tiny_checkpoint, tiny_encoder
+
+from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline
+from d2e2s.data_scripts.dataset_card import write_dataset_card
+from d2e2s.data_scripts.records import read_records, write_records
+from d2e2s.hub import main
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "data_scripts" / "sample_corpus"
+TEXT = "We had the pizza, and the waiter was not friendly. Great wine at a bad place!"
+# What makes a checkpoint, in one repository.
+WHOLE = {
+    "README.md",
+    "all_results.json",
+    "config.json",
+    "model.safetensors",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    *(f"{name}_d2e2s.py" for name in ("configuration", "modeling", "pipeline", "processing", "spans", "graph")),
+}
+
+LOAD = """
+import json
+from transformers import AutoConfig, AutoModel, AutoProcessor, pipeline
+
+name, text = sys.argv[1:]
+model = AutoModel.from_pretrained(name, trust_remote_code=True)
+processor = AutoProcessor.from_pretrained(name, trust_remote_code=True)
+assert type(model).__name__ == "D2E2SForTripletExtraction" and "d2e2s" not in sys.modules
+with torch.inference_mode():
+    scores = model(**processor(words=[text.split()], return_tensors="pt"), threshold=0.0).scores
+extract = pipeline(model=name, trust_remote_code=True)
+print(json.dumps({"scores": scores.tolist(), "triplets": extract(text, threshold=0.0)}))
+"""
+
+
+def here(folder: Path) -> dict[str, Any]:
+    """What `LOAD` prints, from the installed package."""
+    model = D2E2SForTripletExtraction.from_pretrained(folder)
+    extract = TripletExtractionPipeline(model=model, processor=D2E2SProcessor.from_pretrained(folder))
+    scores = extract.model(**extract.processor(words=[TEXT.split()], return_tensors="pt"), threshold=0.0).scores
+    return {"scores": scores.tolist(), "triplets": extract(TEXT, threshold=0.0)}
+
+
+def same(found: dict[str, Any], expected: dict[str, Any]) -> bool:
+    """Equal, scores within what another process may round differently."""
+    scores = [triplet.pop("score") for side in (found, expected) for triplet in side["triplets"]]
+    half = len(scores) // 2
+    assert scores[:half] == pytest.approx(scores[half:], abs=1e-5)
+    assert found["scores"][0] == pytest.approx(expected["scores"][0], abs=1e-5)
+    return found["triplets"] == expected["triplets"] and half > 0
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
+    """A running double; processes that this one starts know it by their environment."""
+    with running() as double:
+        for name, value in online(double).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", double.endpoint)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        yield double
+
+
+def online(double: HubDouble) -> dict[str, str]:
+    return {"HF_ENDPOINT": double.endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN}
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Command line of a short run into `FOLDER/out`; its data has a card."""
+    folder = tmp_path_factory.mktemp("run")
+    splits = {}
+    for split in ("train", "dev", "test"):
+        splits[split] = [r for r in read_records(SAMPLE / f"{split}.jsonl") if len(r["tokens"]) < 12][:12]
+        write_records(folder / "data" / f"{split}.jsonl", splits[split])
+    write_dataset_card(folder / "data", "Short ones", "A few sentences.", splits, licence="cc0-1.0", language="en")
+    values = {
+        "encoder_name_or_path": tiny_encoder("bert", folder / "encoder"),
+        "train_file": folder / "data" / "train.jsonl",
+        "validation_file": folder / "data" / "dev.jsonl",
+        "test_file": folder / "data" / "test.jsonl",
+        "output_dir": folder / "out",
+        **{"num_train_epochs": 1, "head_size": 16, "parser_size": 16, "disable_tqdm": True, "use_cpu": True},
+        **{"do_train": True, "do_eval": True, "do_predict": True},
+    }
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+@pytest.fixture(scope="module")
+def trained(command: list[str]) -> Path:
+    """Output folder of the run, which has pushed nothing."""
+    from d2e2s.train import main as train
+
+    assert train(command) == 0
+    return Path(next(word for word in command if word.startswith("--output_dir=")).split("=")[1])
+
+
+# --- pull -------------------------------------------------------------------------------------------------
+
+
+def lay_out(folder: Path, cache: Path, repository: str) -> None:
+    """A cache folder as `huggingface_hub` documents it: `refs`, `blobs` by their etag, `snapshots` of links to them."""
+    home = cache / f"models--{repository.replace('/', '--')}"
+    commit = hashlib.sha1(repository.encode()).hexdigest()
+    snapshot, blobs = home / "snapshots" / commit, home / "blobs"
+    for each in (snapshot, blobs, home / "refs"):
+        each.mkdir(parents=True)
+    (home / "refs" / "main").write_text(commit)
+    for file in (path for path in folder.iterdir() if path.is_file()):
+        content = file.read_bytes()
+        large = file.suffix == ".safetensors"
+        etag = (
+            hashlib.sha256(content).hexdigest()
+            if large
+            else hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        )
+        (blobs / etag).write_bytes(content)
+        (snapshot / file.name).symlink_to(Path("../../blobs") / etag)
+
+
+def test_loads_by_name_from_the_cache_without_a_network(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "checkpoint")
+    lay_out(folder, tmp_path / "hub", "someone/tiny")
+    printed = run_elsewhere(LOAD, tmp_path, "someone/tiny", TEXT, HF_HUB_CACHE=str(tmp_path / "hub"))
+    assert same(json.loads(printed), here(folder))
+
+
+@pytest.mark.slow
+def test_trainer_pushes_what_a_fresh_process_loads_by_name(
+    hub: HubDouble, command: list[str], trained: Path, tmp_path: Path
+) -> None:
+    """Trained and pushed by one process, loaded and its card's snippets run by others, the last one offline."""
+    out = f"--output_dir={tmp_path / 'out'}"
+    words = [*(word for word in command if not word.startswith("--output_dir=")), out]
+    words += ["--push_to_hub=true", "--hub_model_id=someone/tiny"]
+    done = subprocess.run(
+        [sys.executable, "run_aste.py", *words],
+        cwd=ROOT,
+        env={**os.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    files = hub.repositories["models", "someone/tiny"].files
+    assert set(files) >= WHOLE
+    assert not [name for name in files if name.startswith(("predictions_", "checkpoint-")) or name.endswith(".bin")]
+    assert files["README.md"] == (tmp_path / "out" / "README.md").read_bytes()
+    assert str(tmp_path).encode() not in files["config.json"] + files["tokenizer_config.json"] + files["README.md"]
+    assert any(request.startswith("PUT /lfs/") for request in hub.requests)
+
+    printed = run_elsewhere(LOAD, tmp_path, "someone/tiny", TEXT, **online(hub))
+    assert same(json.loads(printed), here(tmp_path / "out"))
+    pulled = [request for request in hub.requests if request.startswith("GET /someone/tiny/resolve/")]
+    assert {request.rpartition("/")[2] for request in pulled} >= WHOLE - {"README.md", "all_results.json"}
+
+    snippets = re.findall(r"```python\n(.*?)```", files["README.md"].decode(), flags=re.DOTALL)
+    assert len(snippets) == 2
+    hub.requests.clear()
+    run_elsewhere("\n".join(snippets), tmp_path)  # the cache that the double filled, without the double
+    assert not hub.requests
+
+
+# --- push -------------------------------------------------------------------------------------------------
+
+
+def test_saved_folder_is_pushed_whole_with_its_card(hub: HubDouble, trained: Path) -> None:
+    assert main([str(trained), "someone/pushed", "--private", "--license", "apache-2.0"]) == 0
+    repository = hub.repositories["models", "someone/pushed"]
+    assert set(repository.files) >= WHOLE
+    assert repository.settings.get("visibility") == "private" or repository.settings.get("private")
+    assert not [name for name in repository.files if name.startswith(("predictions_", "checkpoint-"))]
+    for name in WHOLE - {"README.md"}:
+        assert repository.files[name] == (trained / name).read_bytes()
+    card = ModelCard(repository.files["README.md"].decode())
+    assert card.data.license == "apache-2.0"
+    assert 'pipeline(model="someone/pushed", trust_remote_code=True)' in card.text
+
+
+def test_hub_accepts_the_card(hub: HubDouble, trained: Path) -> None:
+    assert main([str(trained), "someone/pushed"]) == 0
+    card = {"repoType": "model", "content": (trained / "README.md").read_text(encoding="utf-8")}
+    # As `ModelCard.validate` does it, which in older versions knows no other address than the Hub's own.
+    assert get_session().post(f"{hub.endpoint}/api/validate-yaml", json=card).status_code == 200
+
+
+def test_second_push_changes_only_what_changed(hub: HubDouble, trained: Path) -> None:
+    assert main([str(trained), "someone/pushed"]) == 0
+    assert main([str(trained), "someone/pushed"]) == 0
+    assert sum(request.startswith("PUT /lfs/") for request in hub.requests) == 1
+
+
+def test_predictions_stay_here_whatever_pushes(hub: HubDouble, trained: Path) -> None:
+    api = HfApi()
+    api.create_repo("someone/by-hand")
+    api.upload_folder(repo_id="someone/by-hand", folder_path=trained)
+    files = hub.repositories["models", "someone/by-hand"].files
+    assert (trained / "predictions_test.jsonl").is_file() and "config.json" in files
+    assert not [name for name in files if "predictions_" in name or name.startswith("checkpoint-")]
+
+
+def test_data_is_pushed_with_its_card_and_loads(hub: HubDouble, trained: Path, tmp_path: Path) -> None:
+    data = trained.parent / "data"
+    assert main([str(data), "someone/data"]) == 0
+    files = hub.repositories["datasets", "someone/data"].files
+    assert set(files) == {"README.md", "train.jsonl", "dev.jsonl", "test.jsonl"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    loaded = load_dataset(str(tmp_path), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in loaded.items()} == {"train": 12, "validation": 12, "test": 12}
+
+
+def test_data_without_a_licence_is_pushed_as_private_only(
+    hub: HubDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_records(tmp_path / "train.jsonl", rows := read_records(SAMPLE / "dev.jsonl")[:2])
+    assert main([str(tmp_path), "someone/mine"]) == 2
+    assert "no README.md" in capsys.readouterr().err
+    write_dataset_card(tmp_path, "Mine", "Reviews.", {"train": rows})
+    assert main([str(tmp_path), "someone/mine"]) == 2
+    assert "states no licence" in capsys.readouterr().err and not hub.repositories
+    assert main([str(tmp_path), "someone/mine", "--private"]) == 0
+    assert "train.jsonl" in hub.repositories["datasets", "someone/mine"].files
+
+
+def test_private_data_does_not_go_to_a_public_repository(
+    hub: HubDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_records(tmp_path / "train.jsonl", rows := read_records(SAMPLE / "dev.jsonl")[:2])
+    write_dataset_card(tmp_path, "Mine", "Reviews.", {"train": rows})
+    HfApi().create_repo("someone/public", repo_type="dataset")
+    assert main([str(tmp_path), "someone/public", "--private"]) == 2
+    assert "is there already, and public" in capsys.readouterr().err
+    assert not hub.repositories["datasets", "someone/public"].files
+
+
+def test_metric_is_pushed_as_a_space(hub: HubDouble) -> None:
+    assert main([str(ROOT / "metrics" / "aste"), "someone/aste"]) == 0
+    repository = hub.repositories["spaces", "someone/aste"]
+    assert repository.settings["sdk"] == "gradio"
+    assert {"README.md", "app.py", "aste.py", "scoring.py", "requirements.txt"} <= set(repository.files)
+    assert not [name for name in repository.files if "__pycache__" in name]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pipeline_d2e2s.py", "pipeline_d2e2s.py missing"),
+        ("model.safetensors", "model.safetensors missing"),
+        ("all_results.json", "all_results.json missing"),
+        ("config.json", "found none of them"),
+    ],
+)
+def test_incomplete_folder_is_refused(
+    name: str, message: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in (path for path in trained.iterdir() if path.is_file() and path.suffix != ".jsonl"):
+        if file.name != name:
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert main([str(tmp_path), "someone/half"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_refusal_and_silence_of_the_hub_are_one_line(
+    hub: HubDouble, trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    assert main([str(trained), "someone/pushed"]) == 2
+    assert capsys.readouterr().err.startswith("error: ") and not hub.repositories
+    hub.server.server_close()
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    assert main([str(trained), "someone/pushed"]) == 2
+    error = capsys.readouterr().err
+    assert "http://127.0.0.1:9 cannot be reached" in error and error.count("\n") == 1
