@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 import transformers
 
+from d2e2s.callbacks import peak_resident_bytes
+
 from .workload import MAIN, VARIANTS, Workload, add_options, bare_step, model_step
 
 GIGABYTE = 1e9
-
-
-def peak_resident_bytes() -> int:
-    """Most memory that this process has held. Linux keeps the parent's peak in `getrusage`, but not in /proc."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = status.read_text(encoding="utf-8").splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def training_peak(work: Workload, side: str) -> dict[str, float]:

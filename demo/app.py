@@ -1,0 +1,330 @@
+"""Try a checkpoint in the browser: triplets of a review, or of a file of reviews.
+
+d2e2s demo --model outputs/14res --port 7860
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
+
+import gradio as gr
+import transformers
+from datasets import Features
+from huggingface_hub.errors import StrictDataclassError
+from markupsafe import Markup
+
+from d2e2s import TripletExtractionPipeline, drawing
+from d2e2s.predict import (
+    FORMATS,
+    OUTPUT_COLUMN,
+    QUICKSTART,
+    TEXT_COLUMN,
+    TRIPLETS,
+    Columns,
+    load_pipeline,
+    predicted,
+    read_table,
+    rows_of,
+    write_table,
+)
+
+EXAMPLES = [
+    ["The food was great but the service was slow.", ""],
+    ["The battery lasts long and the keyboard is comfortable. The screen is dim, though.", ""],
+    ["Our waiter was friendly, the soup was cold and the wine was nothing special.", "soup, wine"],
+    ["The view is wonderful; the rooms are small and the breakfast is average.", ""],
+]
+TRIPLET_COLUMNS = ["aspect", "opinion", "sentiment", "score"]
+USUAL_TEXT_COLUMNS = (TEXT_COLUMN, "review", "sentence", "comment")
+MOST_ROWS, MOST_ASPECTS = 5000, 15
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet runs what begins with one of these
+THEME = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+STYLE = """
+.gradio-container { width: 100%; max-width: 60rem; margin: 0 auto; }
+#sentence { padding: .5rem .25rem; font-size: 1.15rem; }
+"""
+
+Found = dict[str, Any]
+
+
+class Demo:
+    """What the app does with one checkpoint.
+
+    The model runs once, at threshold 0; what it found goes with the user's session, and moving the threshold only
+    chooses from it.
+    """
+
+    def __init__(self, extract: TripletExtractionPipeline) -> None:
+        self.extract = extract
+        self.config = extract.model.config
+
+    def api(self, text: str, threshold: float | None = None, aspects: list[str] | None = None) -> list[dict[str, Any]]:
+        """Triplets of a text, as the pipeline gives them; `aspects`: only these."""
+        return self.extract(text, threshold=threshold, aspects=aspects or None)
+
+    def read(self, text: str, aspects: str) -> Found:
+        """Every triplet of a text, whatever its score, and the tree of each of its sentences."""
+        if not text.strip():
+            raise gr.Error("Type or paste a review first.", print_exception=False)
+        wanted = names(aspects)
+        try:
+            found = self.extract(text, threshold=0.0, aspects=wanted, return_terms=True, return_tree=self.has_parser)
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        return {"text": text, **found}
+
+    @property
+    def has_parser(self) -> bool:
+        return self.config.uses_parser
+
+    def show(self, found: Found | None, threshold: float) -> tuple[str, str]:
+        """The text with the triplets that reach the threshold, and their table."""
+        if found is None:
+            return "", ""
+        triplets = at_least(found["triplets"], threshold)
+        return drawing.sentence(found["text"], triplets), drawing.table(TRIPLET_COLUMNS, map(cells, triplets))
+
+    def trees(self, found: Found) -> str:
+        """The predicted dependency trees."""
+        sentences = found.get("tree", [])
+        parts = ([[word[name] for word in words] for name in ("text", "head", "deprel")] for words in sentences)
+        return Markup("").join(drawing.tree(words, heads, deprels) for words, heads, deprels in parts)
+
+    def read_file(self, path: str | None, column: str, aspects: str) -> Found:
+        """Every triplet of every row of a file."""
+        if path is None:
+            raise gr.Error("Drop a file first.", print_exception=False)
+        try:
+            table = read_table(path)
+            batches = predicted(self.extract, table, column, threshold=0.0, aspects=names(aspects))
+            return {"features": table.features, "batches": list(limited(batches)), "empty": table.empty}
+        except (ValueError, OSError) as error:
+            raise gr.Error(str(error).replace(path, Path(path).name), print_exception=False) from None
+
+    def show_file(self, found: Found | None, threshold: float) -> tuple[str, str, str | None, str | None]:
+        """Shares of the sentiments by aspect, what they are of, and the results as CSV and JSONL."""
+        if found is None:
+            return "", "", None, None
+        batches = [kept(batch, threshold) for batch in found["batches"]]
+        counts = aspect_counts(batches)
+        shown = sorted(counts.items(), key=lambda item: (-item[1].total(), item[0]))[:MOST_ASPECTS]
+        folder = Path(tempfile.mkdtemp(prefix="d2e2s-"))
+        paths = folder / "triplets.csv", folder / "triplets.jsonl"
+        write_csv(paths[0], batches)
+        write_table(str(paths[1]), batches, Features({**found["features"], OUTPUT_COLUMN: TRIPLETS}))
+        summary = self.summary(batches, counts, len(shown), found["empty"])
+        return drawing.shares(shown, self.config.sentiment_labels), summary, str(paths[0]), str(paths[1])
+
+    def summary(self, batches: Sequence[Columns], counts: dict[str, Counter[str]], shown: int, empty: int) -> str:
+        """How much was read and found, and what of it is in the chart."""
+        rows = sum(len(batch[OUTPUT_COLUMN]) for batch in batches)
+        triplets = sum(count.total() for count in counts.values())
+        text = f"{triplets} triplets in {rows} rows; the {shown} most frequent of {len(counts)} aspects"
+        return f"{text}; rows without text: {empty}" if empty else text
+
+
+# --- from what was found to what is shown
+
+
+def names(aspects: str) -> list[str] | None:
+    """Aspects that are parted by commas; None if there is none."""
+    return [aspect.strip() for aspect in aspects.split(",") if aspect.strip()] or None
+
+
+def at_least(triplets: Iterable[Found], threshold: float) -> list[Found]:
+    return [triplet for triplet in triplets if triplet["score"] >= threshold]
+
+
+def cells(triplet: Found) -> list[Any]:
+    """A triplet under `TRIPLET_COLUMNS`."""
+    return [triplet["aspect"]["text"], triplet["opinion"]["text"], triplet["sentiment"], round(triplet["score"], 3)]
+
+
+def kept(batch: Columns, threshold: float) -> Columns:
+    return {**batch, OUTPUT_COLUMN: [at_least(triplets, threshold) for triplets in batch[OUTPUT_COLUMN]]}
+
+
+def limited(batches: Iterable[Columns]) -> Iterator[Columns]:
+    """The batches.
+
+    Raises:
+        ValueError: more than `MOST_ROWS` rows.
+    """
+    rows = 0
+    for batch in batches:
+        rows += len(batch[OUTPUT_COLUMN])
+        if rows > MOST_ROWS:
+            raise ValueError(f"more than {MOST_ROWS} rows: too many for the demo, use d2e2s predict FILE --out FILE")
+        yield batch
+
+
+def aspect_counts(batches: Iterable[Columns]) -> dict[str, Counter[str]]:
+    """Triplets of each aspect by sentiment; capitals do not count."""
+    counts: dict[str, Counter[str]] = {}
+    for batch in batches:
+        for triplets in batch[OUTPUT_COLUMN]:
+            for triplet in triplets:
+                counts.setdefault(triplet["aspect"]["text"].casefold(), Counter())[triplet["sentiment"]] += 1
+    return counts
+
+
+def write_csv(path: Path, batches: Iterable[Columns]) -> None:
+    """A line for each triplet, with the columns of its row; one line for a row without."""
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        for number, row in enumerate(rows_of(batches)):
+            triplets = row.pop(OUTPUT_COLUMN)
+            if number == 0:
+                writer.writerow(map(harmless, [*row, *TRIPLET_COLUMNS]))
+            for triplet in triplets or [None]:
+                found = cells(triplet) if triplet else [""] * len(TRIPLET_COLUMNS)
+                writer.writerow(map(harmless, [*row.values(), *found]))
+
+
+def harmless(cell: Any) -> Any:
+    """Text that a spreadsheet would take for a formula, with an apostrophe in front."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+
+def columns_of(path: str | None) -> Any:
+    """The choice of the text column for a file that was dropped."""
+    if path is None:
+        return gr.update(choices=[TEXT_COLUMN], value=TEXT_COLUMN)
+    try:
+        columns = list(read_table(path).features)
+    except (ValueError, OSError) as error:
+        raise gr.Error(str(error).replace(path, Path(path).name), print_exception=False) from None
+    usual = [name for name in USUAL_TEXT_COLUMNS if name in columns]
+    return gr.update(choices=columns, value=(usual or columns)[0])
+
+
+# --- the app
+
+
+def build(demo: Demo) -> gr.Blocks:
+    """The app; its one public endpoint is `/extract`."""
+    with gr.Blocks(title="D2E2S", analytics_enabled=False, delete_cache=(3600, 3600)) as app:
+        gr.Markdown(
+            "# What do people say about what?\nAspects, opinions about them, and their sentiment, from raw text."
+        )
+        with gr.Row():
+            lowest = gr.Slider(
+                0,
+                1,
+                round(demo.config.decision_threshold, 3),
+                step=0.001,
+                label="Lowest score",
+                min_width=120,
+                elem_id="threshold",
+            )
+            aspects = gr.Textbox(
+                label="Only these aspects", placeholder="food, service", min_width=120, elem_id="aspects"
+            )
+        with gr.Tab("A review"):
+            review_tab(demo, lowest, aspects)
+        with gr.Tab("A file"):
+            file_tab(demo, lowest, aspects)
+        gr.api(demo.api, api_name="extract")
+    return app
+
+
+def picture(name: str) -> gr.HTML:
+    """A place for what `drawing` makes, which brings its own style."""
+    return gr.HTML(elem_id=name, apply_default_css=False)
+
+
+def review_tab(demo: Demo, lowest: gr.Slider, aspects: gr.Textbox) -> None:
+    review = gr.Textbox(label="Review", lines=3, max_lines=12, value=EXAMPLES[0][0], elem_id="review")
+    button = gr.Button("Extract", variant="primary", elem_id="extract")
+    found = gr.State()
+    sentence = picture("sentence")
+    table = picture("triplets")
+    with gr.Accordion("Dependency tree", open=False, visible=demo.has_parser):
+        tree = picture("tree")
+    gr.Examples(EXAMPLES, [review, aspects])
+    private: dict[str, Any] = {"api_visibility": "private"}
+    for event in (button.click, review.submit, aspects.submit):
+        read = event(demo.read, [review, aspects], found, scroll_to_output=True, **private)
+        read.success(demo.show, [found, lowest], [sentence, table], **private)
+        read.success(demo.trees, found, tree, **private)
+    lowest.change(
+        demo.show, [found, lowest], [sentence, table], show_progress="hidden", trigger_mode="always_last", **private
+    )
+
+
+def file_tab(demo: Demo, lowest: gr.Slider, aspects: gr.Textbox) -> None:
+    file = gr.File(label=f"Reviews: {', '.join(FORMATS)}", file_types=list(FORMATS), elem_id="file")
+    column = gr.Dropdown([TEXT_COLUMN], value=TEXT_COLUMN, label="Column with the text", elem_id="column")
+    button = gr.Button("Extract", variant="primary", elem_id="extract-file")
+    found = gr.State()
+    chart, summary = picture("chart"), gr.Markdown(elem_id="summary")
+    with gr.Row():
+        downloads = [gr.DownloadButton(f"Results as {kind}", elem_id=kind.lower()) for kind in ("CSV", "JSONL")]
+    outputs = [chart, summary, *downloads]
+    private: dict[str, Any] = {"api_visibility": "private"}
+    file.change(columns_of, file, column, **private)
+    read = button.click(demo.read_file, [file, column, aspects], found, **private)
+    read.success(demo.show_file, [found, lowest], outputs, **private)
+    lowest.change(
+        demo.show_file, [found, lowest], outputs, show_progress="hidden", trigger_mode="always_last", **private
+    )
+
+
+def launch(model: str, host: str | None = None, port: int | None = None, **options: Any) -> gr.Blocks:
+    """Load a checkpoint and serve the app.
+
+    Args:
+        options: of `gr.Blocks.launch`.
+
+    Raises:
+        ValueError, OSError: see `load_pipeline`; or no free port.
+    """
+    app = build(Demo(load_pipeline(model)))
+    app.launch(
+        server_name=host,
+        server_port=port,
+        share=False,
+        theme=THEME,
+        # In the head, because Gradio rewrites the selectors of `css`.
+        head=f"<style>{drawing.asset('drawing.css')}{STYLE}</style><script>{drawing.asset('drawing.js')}</script>",
+        max_file_size="20mb",
+        footer_links=["api"],
+        **options,
+    )
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `d2e2s demo`; an error is one line on stderr and exit code 2."""
+    arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
+    transformers.logging.disable_progress_bar()
+    try:
+        launch(arguments.model, arguments.host, arguments.port)
+    except (ValueError, OSError, StrictDataclassError) as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="d2e2s demo", description="Try a checkpoint in the browser.")
+    add = parser.add_argument
+    model = os.environ.get("D2E2S_MODEL", QUICKSTART)
+    add("--model", default=model, help="folder or Hub name of a checkpoint (default: $D2E2S_MODEL, or %(default)s)")
+    add("--port", type=int, help="default: the first free one from 7860")
+    add("--host", help="address to listen on (default: this computer only; 0.0.0.0: the whole network)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""Runs side by side: grouping by recipe, the three formats, and what cannot be compared."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_drawing import EVIL, Page
+
+from d2e2s import cli, compare
+from d2e2s.pages import markdown_table
+
+
+def run(seed: int, f1: float, data: str = "d", **config: Any) -> dict[str, Any]:
+    figures = {name: f1 + place / 100 for place, name in enumerate({**compare.FIGURES, **compare.RADAR})}
+    arguments = {"config": config, "data": {"dataset_name": data}, "training": {"num_train_epochs": 1}}
+    return {"seed": seed, "encoder": "e", "arguments": arguments, **figures}
+
+
+RUNS = [run(1, 0.5), run(2, 0.7), run(1, 0.55, fusion_type="tin")]
+
+
+def write(folder: Path, runs: list[dict[str, Any]]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number, results in enumerate(runs):
+        (folder / f"{number}.json").write_text(json.dumps(results), encoding="utf-8")
+    return folder
+
+
+def test_a_run_folder_a_file_and_a_folder_of_files_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "many", RUNS[:2])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "all_results.json").write_text(json.dumps(RUNS[2]), encoding="utf-8")
+    (tmp_path / "run" / "config.json").write_text("{}", encoding="utf-8")
+    assert compare.read_runs(tmp_path / "run", tmp_path / "many") == [RUNS[2], *RUNS[:2]]
+    assert compare.read_runs(tmp_path / "many" / "1.json") == [RUNS[1]]
+
+
+def test_configurations_are_told_apart_by_what_differs() -> None:
+    longer = copy.deepcopy(RUNS[2])
+    longer["arguments"]["training"]["num_train_epochs"] = 9
+    labels = [each.label for each in compare.configurations([*RUNS, longer])]
+    assert labels == ["cross_attention, num_train_epochs 1", "tin, num_train_epochs 1", "tin, num_train_epochs 9"]
+    (alone,) = compare.configurations(RUNS[:1])
+    assert alone.label == "cross_attention + enhanced + basic"
+
+
+def test_a_default_said_aloud_is_the_same_recipe() -> None:
+    (found,) = compare.configurations([run(1, 0.5), run(2, 0.6, fusion_type="cross_attention")])
+    assert found.seeds == [1, 2]
+
+
+def test_json_holds_mean_deviation_and_every_value() -> None:
+    both, one = json.loads(compare.summary(RUNS))
+    figure = both["figures"]["eval_triplet_f1"]
+    assert (both["seeds"], figure["values"]) == ([1, 2], [0.5, 0.7])
+    assert figure["mean"] == pytest.approx(0.6) and figure["standard_deviation"] == pytest.approx(0.02**0.5)
+    assert one["figures"]["eval_triplet_f1"]["standard_deviation"] is None
+
+
+def test_a_figure_that_one_seed_lacks_is_not_measured() -> None:
+    partial = {name: value for name, value in RUNS[1].items() if name != "test_aspect_f1"}
+    (row,) = compare.rows([RUNS[0], partial])
+    assert row[-2] == "not measured" and row[4] == "60.00 ± 14.14"
+
+
+def test_page_has_a_row_and_a_plot_with_every_label() -> None:
+    other = run(3, 0.4, data="other", fusion_type="none")
+    page = Page(compare.page([*RUNS, other]))
+    assert len(page.named("tr")) == 4
+    assert [svg["aria-label"] for svg in page.named("svg")] == [
+        "test triplet F1, %",
+        "radar plot, %",
+        "test triplet F1, %",
+    ]
+    assert page.text.count("tin") >= 3  # table, plot, radar
+
+
+def test_no_radar_plot_of_figures_without_spread() -> None:
+    same = [run(1, 0.5), run(1, 0.5, fusion_type="tin")]
+    assert not compare.radar_names(compare.configurations(same))
+    assert len(Page(compare.page(same)).named("svg")) == 1
+
+
+def test_names_stay_text_on_the_page() -> None:
+    page = Page(compare.page([run(1, 0.5, data=EVIL), run(1, 0.6, data=EVIL, encoder_note=f"$\\frac{EVIL}$")]))
+    assert not page.named("script") and not page.named("img")
+    assert EVIL in page.text
+
+
+@pytest.mark.parametrize("suffix", [".html", ".md", ".json"])
+def test_command_writes_every_format(tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"out{suffix}"
+    assert cli.main(["compare", str(write(tmp_path / "runs", RUNS)), "--out", str(out)]) == 0
+    assert "60.00 ± 14.14" in out.read_text(encoding="utf-8") or suffix == ".json"
+
+
+def test_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compare", str(write(tmp_path / "runs", RUNS))]) == 0
+    assert capsys.readouterr().out == compare.table(RUNS)
+
+
+@pytest.mark.parametrize(
+    ("content", "out", "message"),
+    [
+        (None, "o.md", "no such file"),
+        ("{}", "o.md", "no results of a run"),
+        ("[1]", "o.md", "no results of a run"),
+        ("no json", "o.md", "no results of a run"),
+        (json.dumps(RUNS[0]), "o.pdf", "cannot write this kind of file"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, out: str, message: str
+) -> None:
+    path = tmp_path / "run.json"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    assert cli.main(["compare", str(path), "--out", str(tmp_path / out)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("error: ") and error.count("\n") == 1
+    assert not (tmp_path / out).exists()
+
+
+def test_cells_with_a_bar_do_not_break_the_table() -> None:
+    assert markdown_table(["a"], [["b|c"]]) == "| a |\n| --- |\n| b\\|c |\n"
