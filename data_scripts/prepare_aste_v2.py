@@ -253,6 +253,8 @@ class ParseBook:
     @staticmethod
     def _check(parse: dict) -> None:
         """Raise what a record of another form raises."""
+        if not all(isinstance(parse[name], list) for name in ("tokens", "pos", "dependency")):
+            raise TypeError("a list is expected")
         " ".join(parse["tokens"]).encode()  # half a surrogate pair, which JSON can escape, is in no UTF-8 file
         " ".join(pair[0] for pair in parse["pos"])
         for deprel, head, word in parse["dependency"]:

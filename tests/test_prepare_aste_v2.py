@@ -259,6 +259,7 @@ def test_malformed_lines(raw: Path, line: str, message: str, capsys: pytest.Capt
         ({"dependency": None}, "not a parsed sentence"),
         ({"dependency": [["ROOT", "0", 1]]}, "not a parsed sentence"),
         ({"dependency": [["\ud800", 0, 1]]}, "not a parsed sentence"),
+        ({"tokens": {"good": 0}}, "not a parsed sentence"),
         ({"pos": [], "dependency": []}, "shares no token"),
     ],
 )
