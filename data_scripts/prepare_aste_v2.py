@@ -82,8 +82,8 @@ ABOUT = """{name} of ASTE-Data-V2 (Xu et al. 2020, "Position-Aware Tagging for A
 review sentences of the SemEval tasks on aspect-based sentiment analysis, with the dependency parses of D2E2S (Zhao et
 al. 2024), repaired.
 
-Neither repository states a licence, and the terms of SemEval hold for the sentences: read them before you publish this
-data."""
+The parses are under the MIT licence (Yong Zhou). The repository of the triplets states no licence, and the terms of
+SemEval hold for the sentences: read them before you publish this data."""
 LINE_FORM = "sentence####[([aspect word indices], [opinion word indices], 'POS' | 'NEG' | 'NEU'), ...]"
 SAME_SENTENCE = 0.5  # a parse whose tokens are less alike than this belongs to another sentence
 
