@@ -133,7 +133,11 @@ class D2E2SConfig(PreTrainedConfig):
         self.deprel_labels = list(self.deprel_labels)
         self.sentiment_labels = list(self.sentiment_labels or ["POS", "NEG", "NEU"])
         self.graph_size = self.graph_size or self._default_graph_size()
-        super().__post_init__(**kwargs)
+        try:
+            super().__post_init__(**kwargs)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            # The base class takes its own fields for granted.
+            raise ValueError(f"a field that all configurations share (id2label, dtype, ...): {error}") from error
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
@@ -147,6 +151,8 @@ class D2E2SConfig(PreTrainedConfig):
                 f"checkpoint format {self.format_version} is newer than {FORMAT_VERSION}, the newest this code reads: "
                 "upgrade d2e2s"
             )
+        if isinstance(self.dtype, list):
+            raise ValueError(f"dtype must be the name of a type, got {self.dtype}")
         for name in ("sentiment_labels", "deprel_labels"):
             labels = getattr(self, name)
             if len(set(labels)) < len(labels):

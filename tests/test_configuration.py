@@ -126,3 +126,15 @@ def test_default_graph_size_suits_any_encoder_width() -> None:
     config = D2E2SConfig(encoder_config={"model_type": "bert", "hidden_size": 312, "num_attention_heads": 12})
     assert config.graph_size == 160
     assert D2E2SConfig(encoder_config=config.encoder_config, fusion_heads=12).graph_size == 156
+
+
+@pytest.mark.parametrize("fields", [{"id2label": "POS"}, {"id2label": True}], ids=str)
+def test_a_wrong_field_of_the_base_class_is_one_error(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="a field that all configurations share"):
+        D2E2SConfig(**fields)
+
+
+def test_a_list_is_no_dtype() -> None:
+    with pytest.raises(StrictDataclassError) as raised:
+        D2E2SConfig(dtype=[])
+    assert "dtype must be the name of a type, got []" in str(raised.value.__cause__)
