@@ -97,12 +97,12 @@ def _slope(logits: Tensor, labels: Tensor, inverse: float) -> float:
 
 
 def scored_triplets(
-    decisions: Sequence[PairDecisions], temperature: float, most: int
+    decisions: Sequence[PairDecisions], temperature: float, most: int, allow_overlaps: bool = False
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Score and rightness of the decoded triplets, at most `most` a sentence, whatever their score."""
     scores, right = [], []
     for logits, aspects, opinions, gold in decisions:
-        triplets, values = decode(logits, aspects, opinions, most, 0.0, temperature)
+        triplets, values = decode(logits, aspects, opinions, most, 0.0, temperature, allow_overlaps)
         decoded = values >= 0
         scores.append(values[decoded])
         right.append((triplets[:, :, None] == gold[:, None]).all(-1).any(-1)[decoded])
@@ -124,7 +124,11 @@ def calibration_error(scores: npt.ArrayLike, right: npt.ArrayLike, bins: int = B
 
 
 def calibration_figures(
-    decisions: Sequence[PairDecisions], temperature: float, threshold: float, most: int
+    decisions: Sequence[PairDecisions],
+    temperature: float,
+    threshold: float,
+    most: int,
+    allow_overlaps: bool = False,
 ) -> dict[str, float]:
     """Calibration errors of the decoded triplets' scores.
 
@@ -132,10 +136,10 @@ def calibration_figures(
         `ece_before` and `ece_after` the temperature, over all decoded candidates (most have scores near 0), and
         `ece_returned` over those that reach the threshold, which are the ones a user sees.
     """
-    scores, right = scored_triplets(decisions, temperature, most)
+    scores, right = scored_triplets(decisions, temperature, most, allow_overlaps)
     returned = scores >= threshold
     return {
-        "ece_before": calibration_error(*scored_triplets(decisions, 1.0, most)),
+        "ece_before": calibration_error(*scored_triplets(decisions, 1.0, most, allow_overlaps)),
         "ece_after": calibration_error(scores, right),
         "ece_returned": calibration_error(scores[returned], right[returned]),
     }

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from huggingface_hub.errors import StrictDataclassError
 
 from .arguments import DataArguments
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.records import write_atomically
 from .encoders import hub_name
+from .errors import EXPECTED, refuse
 from .pipeline_d2e2s import TASK
 
 Figures = Mapping[str, Any]
@@ -89,9 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         write_card(options.folder, options.name, options.seeds, options.license)
-    except (ValueError, OSError, StrictDataclassError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
+    except EXPECTED as error:
+        return refuse(error)
     print(options.folder / "README.md")
     return 0
 

@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 from . import charts, drawing
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.records import write_atomically
+from .errors import EXPECTED, refuse
 from .pages import markdown_table
 
 RESULTS = "all_results.json"
@@ -297,9 +298,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
     try:
         write(arguments.runs, arguments.out)
-    except (ValueError, OSError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
+    except EXPECTED as error:
+        return refuse(error)
     return 0
 
 

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, StrictDataclassError
+from huggingface_hub.errors import HfHubHTTPError
 from transformers.utils import PROCESSOR_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from .card import RESULTS, add_card_arguments, write_card
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.dataset_card import UNKNOWN_LICENCE, read_dataset_card
 from .data_scripts.records import write_atomically
+from .errors import EXPECTED, refuse
 
 # A file that only a folder of that kind has, and the Hub's name of the kind.
 KINDS = {"app.py": "space", "config.json": "model", "*.jsonl": "dataset", "*.parquet": "dataset"}
@@ -45,9 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         print(push(options.folder, options.repository, options.private, options.seeds, options.license))
-    except (ValueError, OSError, StrictDataclassError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
+    except EXPECTED as error:
+        return refuse(error)
     return 0
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from .predict import FORMATS, TEXT_COLUMN
+from .predict import FORMATS, TEXT_COLUMN, column_names
 
 MAX_LINE_BYTES = 2**20
 SHOWN_BYTES = 500
@@ -129,11 +129,9 @@ def read_header(lines: Lines, suffix: str) -> list[str]:
         names = next(filter(None, rows), [])
     except csv.Error as error:
         raise ValueError(f"header: {error}") from None
-    reason = lines.row({}).reason
-    twice = [name for name in names if names.count(name) > 1]
-    if reason or twice:
-        raise ValueError(f"header: {reason or f'column {twice[0]!r} stands there twice'}")
-    return names
+    if reason := lines.row({}).reason:
+        raise ValueError(f"header: {reason}")
+    return column_names(names)
 
 
 def _separator(suffix: str) -> str:

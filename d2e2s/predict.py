@@ -22,7 +22,6 @@ import pyarrow.parquet
 import torch
 import transformers
 from datasets import Dataset, Features, IterableDataset, List, Value, load_dataset
-from huggingface_hub.errors import StrictDataclassError
 from rich.console import Console
 from rich.text import Text
 from tqdm.auto import tqdm
@@ -31,6 +30,7 @@ from transformers import PreTrainedConfig
 from .checkpoints import check_model, reading
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.records import write_atomically
+from .errors import EXPECTED, refuse
 from .modeling_d2e2s import D2E2SForTripletExtraction
 from .pipeline_d2e2s import TASK, TripletExtractionPipeline
 from .processing_d2e2s import D2E2SProcessor
@@ -147,7 +147,20 @@ def read_table(path: str) -> Table:
 def _text_columns(path: str, separator: str) -> Features:
     """The columns that the header names, all of text."""
     with open(path, encoding="utf-8-sig", newline="") as lines:
-        return Features({name: Value("string") for name in next(csv.reader(lines, delimiter=separator))})
+        return Features(dict.fromkeys(column_names(next(csv.reader(lines, delimiter=separator))), Value("string")))
+
+
+def column_names(header: Sequence[str]) -> list[str]:
+    """Names of a header's columns; one without a name, as pandas writes its index, is called what pandas calls it.
+
+    Raises:
+        ValueError: a name stands there twice.
+    """
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"header: column {twice[0]!r} stands there twice")
+    return names
 
 
 def _read(path: str, rows: IterableDataset) -> Iterator[Columns]:
@@ -308,9 +321,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(arguments)
     except BrokenPipeError:  # the reader of a pipe has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, TypeError, OSError, StrictDataclassError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
+    except (*EXPECTED, TypeError) as error:
+        return refuse(error)
     return 0
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from markupsafe import Markup
 from safetensors import SafetensorError
 
@@ -26,6 +25,7 @@ from .analysis import OUTCOMES, Outcome, Sentence
 from .card import KINDS, RECIPE
 from .compare import RESULTS, describe, read_results
 from .data_scripts.records import SENTIMENTS, Record, read_records, write_atomically
+from .errors import EXPECTED, refuse
 from .evaluation import to_triplets
 from .metrics.aste.scoring import Triplet
 from .modeling_d2e2s import D2E2SForTripletExtraction
@@ -292,9 +292,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = read_run(arguments.run, arguments.split, arguments.device)
         text = page(run, arguments.sentences)
         write_atomically(arguments.out, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    except (ValueError, OSError, StrictDataclassError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
+    except EXPECTED as error:
+        return refuse(error)
     return 0
 
 

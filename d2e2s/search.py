@@ -27,6 +27,7 @@ from huggingface_hub.errors import StrictDataclassError
 from optuna.trial import TrialState
 
 from .arguments import Arguments, ConfigArguments, TripletTrainingArguments
+from .errors import EXPECTED, refuse
 from .study_plan import Values, parse_values, write_yaml
 from .train import _build_trainer, _load_splits, _tokenize_splits, build_model
 from .trainer import DivergedError, TripletTrainer
@@ -152,9 +153,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         run(options, words)
-    except (ValueError, OSError, StrictDataclassError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
+    except EXPECTED as error:
+        return refuse(error)
     return 0
 
 

@@ -42,6 +42,7 @@ import yaml
 
 from .callbacks import PEEKED
 from .checkpoints import last_whole
+from .errors import EXPECTED, refuse
 from .study_page import write_report
 from .study_plan import (
     PREDICTIONS,
@@ -175,9 +176,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         failed = run(options)
-    except (ValueError, OSError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
+    except EXPECTED as error:
+        return refuse(error)
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         return 130

@@ -15,7 +15,6 @@ import datasets
 import torch
 import transformers
 from accelerate.utils import broadcast_object_list
-from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoTokenizer, enable_full_determinism, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -30,6 +29,7 @@ from .corpus import predict_corpus
 from .data_scripts.dataset_card import read_dataset_card
 from .data_scripts.records import Record, read_records, write_atomically, write_records
 from .encoders import hub_name, resolve_encoder
+from .errors import EXPECTED, refuse
 from .evaluation import to_triplets
 from .hub import keep_private
 from .modeling_d2e2s import D2E2SForTripletExtraction
@@ -47,11 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line; errors of input or output are one line on stderr and exit code 2."""
     try:
         run(parse_arguments(sys.argv[1:] if argv is None else argv))
-    except (ValueError, OSError, StrictDataclassError) as error:
-        # A field of the configuration: the cause says which values are allowed.
-        reason = error.__cause__ if isinstance(error, StrictDataclassError) and error.__cause__ else error
-        print("error:", " ".join(str(reason).split()), file=sys.stderr)
-        return 2
+    except EXPECTED as error:
+        return refuse(error)
     return 0
 
 
@@ -432,7 +429,9 @@ def _predict(trainer: TripletTrainer, dataset: datasets.Dataset, records: Sequen
 
 def _calibration(trainer: TripletTrainer, decisions: Sequence[PairDecisions], prefix: str) -> Figures:
     config = trainer.model.config
-    figures = calibration_figures(decisions, config.temperature, config.decision_threshold, config.max_triplets)
+    figures = calibration_figures(
+        decisions, config.temperature, config.decision_threshold, config.max_triplets, config.allow_overlaps
+    )
     return {f"{prefix}_{name}": value for name, value in figures.items()}
 
 

@@ -172,7 +172,7 @@ class TripletTrainer(Trainer):
         if self.args.token_mask_rate:
             inputs = hide_pieces(inputs, self._mask_id(), self.args.token_mask_rate)
         loss = super().training_step(model, inputs, *args, **kwargs)
-        # The one synchronisation of a step; the filter of the Trainer, which is off here, would cost two.
+        # Waits for the device, as does the norm of the gradient below: both stop a run before its weights are spoilt.
         losses = self.accelerator.gather(loss.reshape(1))
         if not torch.isfinite(losses).all():
             raise self._diverged("loss", losses)

@@ -20,10 +20,10 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio i
 import gradio as gr
 import transformers
 from datasets import Features
-from huggingface_hub.errors import StrictDataclassError
 from markupsafe import Markup
 
 from d2e2s import TripletExtractionPipeline, drawing
+from d2e2s.errors import EXPECTED, refuse
 from d2e2s.predict import (
     FORMATS,
     OUTPUT_COLUMN,
@@ -310,9 +310,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     transformers.logging.disable_progress_bar()
     try:
         launch(arguments.model, arguments.host, arguments.port)
-    except (ValueError, OSError, StrictDataclassError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
+    except EXPECTED as error:
+        return refuse(error)
     return 0
 
 

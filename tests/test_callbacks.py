@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_models import tiny_encoder
+from tiny_runs import command
 
 from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor
 from d2e2s.arguments import parse_arguments
@@ -34,26 +35,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(data: Path, output_dir: Path, **extra: Any) -> list[str]:
-    values = {
-        "encoder_name_or_path": data / "encoder",
-        "train_file": data / "train.jsonl",
-        "validation_file": data / "dev.jsonl",
-        "test_file": data / "test.jsonl",
-        "output_dir": output_dir,
-        "num_train_epochs": 6,
-        "per_device_train_batch_size": 2,
-        "learning_rate": 3e-3,
-        "head_learning_rate": 3e-3,
-        "head_size": 16,
-        "parser_size": 16,
-        "disable_tqdm": True,
-        "use_cpu": True,
-        "do_train": True,
-        "do_eval": True,
-        "do_predict": True,
-        **extra,
-    }
-    return [f"--{name}={value}" for name, value in values.items() if value is not None]
+    """Command line of a run that learns quickly."""
+    fast = {"num_train_epochs": 6, "per_device_train_batch_size": 2, "learning_rate": 3e-3, "head_learning_rate": 3e-3}
+    return command(data, output_dir, do_eval=True, **{**fast, **extra})
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import parameters
+from benchmarks import parameters, scaling, speed
 from d2e2s import compare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,3 +60,33 @@ def test_no_placeholder_is_left() -> None:
 def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no results files"):
         compare.read_runs(tmp_path)
+
+
+def results(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "results" / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("name", "section"), [("speed.json", speed.section), ("scaling.json", scaling.section)])
+def test_speed_page_shows_the_results_files(name: str, section: Callable[[Any], str]) -> None:
+    assert section(results(name)) in (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+
+
+def test_readme_gives_the_measured_speed() -> None:
+    ratios, readme = results("speed.json")["ratios"], (ROOT / "README.md").read_text(encoding="utf-8")
+    names = ("train_step_cross_attention", "evaluate_file_order", "raw_text")
+    sentence = readme[readme.index("On two CPU threads") : readme.index("([speed](docs/speed.md))")]
+    assert re.findall(r"[0-9]+\.[0-9]+", sentence) == [f"{ratios[name]:.2f}" for name in names]
+
+
+def test_reliability_page_gives_what_ten_kills_came_to() -> None:
+    found, page = results("faults.json"), (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    seconds = found["seconds"]
+    memory = [round(quarter) for quarter in found["memory"]["peak_mb_by_quarter"][0]]
+    for text in (
+        f"{found['rows_in']:,} rows in, {found['rows_out']:,} out, {found['rejected']} rejected, "
+        f"{found['duplicates']} twice, {found['lost']} lost, in order; {found['kills']} kills",
+        f"{seconds['1']:.2f} s with one process, {seconds['2']:.2f} s with two",
+        f"{', '.join(map(str, memory[:-1]))} and {memory[-1]} MB",
+    ):
+        assert text in page
+    assert found["in_order"] and found["same_shards_as_without_kills"]

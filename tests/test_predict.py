@@ -17,6 +17,7 @@ from tiny_models import tiny_checkpoint, tiny_encoder
 
 from d2e2s import TripletExtractionPipeline, cli, predict, train
 from d2e2s.predict import load_pipeline, read_table, rows_of, write_predictions
+from d2e2s.shards import read_predictions
 
 TEXTS = ["The food was great. The service was slow!", "It was great", "naïve 食べ物 😀 good"]
 ROWS = [{"id": f"00{i}", "text": text, "n": i} for i, text in enumerate(TEXTS)]
@@ -184,6 +185,7 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty.csv": (b"", "no rows"),
     "empty.jsonl": (b"", "no rows"),
     "empty.txt": (b"", "no text"),
+    "twice.csv": (b"text,text\ngood,bad\n", "header: column 'text' stands there twice"),
     "header.csv": (b"id,text\n", "no text in column 'text'"),
     "blank.txt": (b"\n \n\n", "no text in column 'text'"),
     "broken.jsonl": (b'{"text": "good"}\n{"text":\n', "cannot be read: "),
@@ -276,3 +278,16 @@ def test_reader_of_the_pipe_may_leave(model: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, timeout=300)
     assert json.loads(done.stdout)["text"] == "The food was great."
     assert "Traceback" not in done.stderr and "error" not in done.stderr
+
+
+@pytest.mark.parametrize("out", ["out.jsonl", "shards"])
+def test_the_index_that_pandas_writes_is_kept(out: str, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(",text\n007,good food\n", encoding="utf-8")
+    assert cli.main(["predict", str(path), "--model", str(model), "--out", str(tmp_path / out)]) == 0
+    rows = read_predictions(tmp_path / out) if out == "shards" else rows_of_lines(tmp_path / out)
+    assert [(row["Unnamed: 0"], row["text"]) for row in rows] == [("007", "good food")]
+
+
+def rows_of_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from tiny_models import tiny_encoder
+from tiny_runs import launch
 
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor
 from d2e2s.arguments import NOT_ARGUMENTS, Arguments, ConfigArguments, parse_arguments
@@ -648,31 +645,11 @@ def test_nothing_is_said_about_a_parser_that_is_not_there(words: Callable[..., l
 # --- two processes ----------------------------------------------------------------------------------------
 
 
-def launch(*command: str, seconds: int = 240) -> None:
-    """Run `python -m command` in the root folder; after the time limit it is ended with all its processes."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    with subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            output, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-    assert process.returncode == 0, output[-3000:]
-
-
 def test_two_processes_score_like_one(again: Callable[..., list[str]], tmp_path: Path) -> None:
     """An odd number of sentences in batches of 4, so that the last batch is not the same for both."""
     one, two = tmp_path / "one", tmp_path / "two"
     run(parse_arguments(again(output_dir=one, per_device_eval_batch_size=4)))
-    launch("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "run_aste.py",
+    launch("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "run_aste.py",
            *again(output_dir=two, per_device_eval_batch_size=4))  # fmt: skip
     first, second = figures_of(one), figures_of(two)
     assert (first["processes"], second["processes"]) == (1, 2)
@@ -689,8 +666,9 @@ def test_two_processes_train_into_one_folder(words: Callable[..., list[str]], tm
     """By the configuration for the CPU, over the checkpoint of an earlier run: both wait until it is gone."""
     old = tmp_path / "out" / "checkpoint-999"
     old.mkdir(parents=True)
-    launch("accelerate.commands.launch", "--config_file", "configs/accelerate/cpu.yaml", "--main_process_port", "0",
-           "run_aste.py", *words(overwrite_output_dir=True, num_train_epochs=1, do_predict=None))  # fmt: skip
+    launch("-m", "accelerate.commands.launch", "--config_file", "configs/accelerate/cpu.yaml",
+           "--main_process_port", "0", "run_aste.py",
+           *words(overwrite_output_dir=True, num_train_epochs=1, do_predict=None))  # fmt: skip
     figures = figures_of(tmp_path / "out")
     assert figures["processes"] == 2 and np.isfinite(figures["train_loss"])
     assert (tmp_path / "out" / "model.safetensors").is_file() and not old.exists()
