@@ -7,7 +7,7 @@ The quickstart: trains on the sample corpus, scores, saves, and prints a few pre
 
 A benchmark (the file says how to get its data), with the embedded encoder in place of DeBERTa-v3:
 
-    python run_aste.py configs/14res.yaml --encoder_name_or_path all-MiniLM-L6-v2
+    python run_aste.py configs/14res.yaml configs/minilm.yaml
 
 Arguments alone, or arguments that override a file:
 

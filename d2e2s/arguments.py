@@ -7,6 +7,7 @@ import inspect
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Optional
 
@@ -261,7 +262,7 @@ def _require(wanted: bool, what: str, name: str, path: str | None) -> None:
 
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:
-    """Read `[CONFIG.yaml] [--argument value ...]`; what the command line says overrides the file.
+    """Read `[CONFIG.yaml ...] [--argument value ...]`; a later file overrides an earlier one, the command line all.
 
     Raises:
         ValueError: an unknown key or argument, or a value that does not fit.
@@ -272,15 +273,14 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     parser = HfArgumentParser(
         groups,  # type: ignore[arg-type]
         prog="run_aste.py",
-        usage="%(prog)s [CONFIG.yaml] [--argument value ...]",
+        usage="%(prog)s [CONFIG.yaml ...] [--argument value ...]",
         allow_abbrev=False,
     )
     known = {f.name for group in groups for f in fields(group) if f.init}
-    words = list(argv)
-    if words and not words[0].startswith("-"):
-        words = _file_arguments(Path(words[0]), known) + words[1:]
+    files = list(takewhile(lambda word: not word.startswith("-"), argv))
+    words = [word for file in files for word in _file_arguments(Path(file), known)]
     *parsed, unknown = parser.parse_args_into_dataclasses(
-        words, look_for_args_file=False, return_remaining_strings=True
+        [*words, *argv[len(files) :]], look_for_args_file=False, return_remaining_strings=True
     )
     if unknown:
         raise ValueError(f"unknown argument {unknown[0]}{_suggestion(unknown[0].lstrip('-').split('=')[0], known)}")

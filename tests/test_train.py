@@ -112,6 +112,17 @@ def test_command_line_overrides_file(words: Callable[..., list[str]], tmp_path: 
     assert arguments.config_overrides() == wanted
 
 
+def test_later_file_overrides_earlier(words: Callable[..., list[str]], tmp_path: Path) -> None:
+    data, encoder = tmp_path / "data.yaml", tmp_path / "encoder.yaml"
+    data.write_text("learning_rate: 1e-4\nseed: 3\nboundary_refinement: true\n")
+    encoder.write_text("learning_rate: 2e-4\nboundary_refinement: false\n")
+    arguments = parse_arguments([str(data), str(encoder), *words()])
+    assert (arguments.training.learning_rate, arguments.training.seed) == (2e-4, 3)
+    assert arguments.config_overrides()["boundary_refinement"] is False
+    with pytest.raises(FileNotFoundError, match=r"absent\.yaml: no such configuration file"):
+        parse_arguments([str(data), str(tmp_path / "absent.yaml"), *words()])
+
+
 def test_every_choice_of_the_model_is_an_argument() -> None:
     own = set(D2E2SConfig.__annotations__) & {f.name for f in fields(D2E2SConfig)}
     assert {f.name for f in fields(ConfigArguments)} == own - set(NOT_ARGUMENTS)
