@@ -155,6 +155,13 @@ class D2E2SModel(D2E2SPreTrainedModel):
             self.parser = BiaffineParser(config.hidden_size, config.parser_size, relations, config.dropout)
         self.post_init()
 
+    def get_input_embeddings(self) -> nn.Module:
+        """Those of the encoder; FSDP asks for them."""
+        return self.encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.encoder.set_input_embeddings(value)
+
     def _build_channels(self, config: D2E2SConfig) -> None:
         size, dropout = cast(int, config.graph_size), config.dropout
         self.dropout = nn.Dropout(dropout)

@@ -74,6 +74,13 @@ class DataArguments:
     """Records to train on, to select by, and to test on (`.jsonl` or `.parquet`); or raw text to predict on."""
 
     train_file: str | None = field(default=None, metadata={"help": "Records to train on."})
+    further_train_file: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Records of other data to train on too; a sentence that --train_file, --validation_file or "
+            "--test_file holds is left out."
+        },
+    )
     validation_file: str | None = field(
         default=None, metadata={"help": "Records that select the epoch and the decision threshold."}
     )
@@ -242,6 +249,8 @@ class Arguments:
             raise ValueError("--peek_at_test scores test while training: give --do_train and --do_predict too")
         if training.early_stopping_patience is not None and not selects:
             raise ValueError("--early_stopping_patience waits for a better dev figure: it needs --eval_strategy")
+        if data.further_train_file and not training.do_train:
+            raise ValueError("--further_train_file is for training: give --do_train")
         if data.parser_file and not training.do_train:
             raise ValueError(
                 "--parser_file is for training: give --do_train, or --parser_test_file to score the parser"

@@ -427,10 +427,33 @@ def training(figures: Figures, carbon: Mapping[str, Any] | None) -> str:
     size = (
         f"{figures['parameters']:,} parameters, of which {figures['encoder_parameters']:,} in the encoder; {versions}."
     )
-    data = f"Data: {data_name(figures)}; licence: {licence}."
+    data = f"Data: {data_name(figures)}; licence: {licence}.{further_data(figures)}"
     return "\n".join(
-        ["## Training", "", data, "", "| argument | value |", "|---|---|", *rows, "", size, *cost(figures, carbon)]
+        [
+            "## Training",
+            "",
+            data + further_data(figures),
+            "",
+            "| argument | value |",
+            "|---|---|",
+            *rows,
+            "",
+            size,
+            *cost(figures, carbon),
+        ]
     )
+
+
+def further_data(figures: Figures) -> str:
+    """What `--further_train_file` added, a sentence that follows another; empty if nothing."""
+    if "further_train_sentences" not in figures:
+        return ""
+    files, cards = figures["arguments"]["data"]["further_train_file"], figures["further_data_cards"]
+    named = [
+        f"{Path(file).parent.name} (licence: {card.get('licence') or 'not stated'})"
+        for file, card in zip(files, cards, strict=True)
+    ]
+    return f" Also trained on {figures['further_train_sentences']} sentences of {', '.join(named)}."
 
 
 def cost(figures: Figures, carbon: Mapping[str, Any] | None) -> list[str]:

@@ -136,8 +136,8 @@ def describe(run: Results) -> tuple[str, str, str]:
     config = run["arguments"]["config"]
     model = " + ".join(config.get(name) or getattr(D2E2SConfig, name) for name in CHOICES)
     data = run["arguments"]["data"]["dataset_name"] or "unnamed"
-    trees = run.get("parser_train_sentences")
-    return f"{data} + {trees} trees" if trees else data, run["encoder"], model
+    further = {"sentences": run.get("further_train_sentences"), "trees": run.get("parser_train_sentences")}
+    return " + ".join([data, *(f"{n} {what}" for what, n in further.items() if n)]), run["encoder"], model
 
 
 def recipe(run: Results) -> dict[str, Any]:

@@ -1,11 +1,16 @@
-"""What makes several processes one run: the order of the data, and how much each process's loss weighs."""
+"""What makes several processes one run: the order of the data, how much each process's loss weighs, one folder."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor, nn
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from .spans_d2e2s import UNKNOWN
@@ -64,3 +69,39 @@ def loss_shares(batch: Mapping[str, Tensor], counts: Tensor, parts: int) -> dict
     """
     shares = loss_counts([batch]) * parts / counts.clamp(min=1)
     return dict(zip(LOSS_COUNTS, shares, strict=True))
+
+
+# --- folders and checkpoints ------------------------------------------------------------------------------
+
+
+def check_shared(folder: Path) -> None:
+    """Whether all processes see one folder: the first one writes the checkpoints, and all of them read the best one.
+
+    All processes call this.
+
+    Raises:
+        OSError: on all of them, if some machine has a folder of its own.
+    """
+    state = PartialState()
+    with ExitStack() as stack:
+        mark = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder)).name if state.is_main_process else ""
+        [mark] = broadcast_object_list([mark])
+        seen = gather_object([Path(folder, Path(mark).name).exists()])
+    if not all(seen):
+        raise OSError(
+            f"{folder}: process {seen.index(False)} does not see what process 0 writes there: give an output folder "
+            "that all machines share"
+        )
+
+
+@contextmanager
+def own_class(model: nn.Module) -> Iterator[None]:
+    """The model with the class that it was built with, for saving: FSDP replaces it by one of torch's making, and the
+    checkpoint would carry torch's code in place of the model's.
+    """
+    replaced = type(model)
+    model.__class__ = next(kind for kind in replaced.__mro__ if not kind.__module__.startswith("torch."))
+    try:
+        yield
+    finally:
+        model.__class__ = replaced

@@ -154,9 +154,12 @@ def column_names(header: Sequence[str]) -> list[str]:
     """Names of a header's columns; one without a name, as pandas writes its index, is called what pandas calls it.
 
     Raises:
-        ValueError: a name stands there twice.
+        ValueError: a name stands there twice, or holds a NUL, where other readers would end it.
     """
     names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
+    broken = [name for name in names if "\0" in name]
+    if broken:
+        raise ValueError(f"header: column {broken[0]!r} holds a NUL character")
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(f"header: column {twice[0]!r} stands there twice")
@@ -178,7 +181,7 @@ def _errors_of(path: str) -> Iterator[None]:
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise ValueError(f"{path}: not UTF-8 (byte {byte:#x}); save the file as UTF-8") from None
-    except (ValueError, TypeError, csv.Error) as error:
+    except (ValueError, TypeError, KeyError, csv.Error) as error:  # KeyError: a NUL in a key of nested JSON
         raise ValueError(f"{path}: cannot be read: {error}") from None
 
 

@@ -16,7 +16,7 @@ from datasets import Features, List, Value
 from pyarrow import types
 
 from .lines import SHOWN_BYTES, Lines, Row, line_rows, read_header
-from .predict import ROWS_AT_ONCE, is_text
+from .predict import ROWS_AT_ONCE, column_names, is_text
 
 MAX_COLUMNS = 1000
 
@@ -89,17 +89,23 @@ def _is_parquet(path: Path) -> bool:
 def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
-    except (ValueError, pyarrow.ArrowException) as error:
-        raise ValueError(f"{path}: cannot be read: {error}") from None
+    except (ValueError, OSError, pyarrow.ArrowException) as error:
+        if isinstance(error, OSError) and not _is_damage(error):
+            raise
+        raise ValueError(f"{path}: cannot be read: {str(error).strip()}") from None
 
 
 def _with_text(rows: Iterable[Row], text_column: str) -> Iterator[Row]:
     """The rows; those without text are rejected."""
     for row in rows:
-        if row.values is None or not (reason := _text_reason(row.values, text_column)):
-            yield row
-        else:
-            yield Row(row.line, None, reason, json.dumps(row.values, ensure_ascii=False, default=str)[:SHOWN_BYTES])
+        yield _unless(_text_reason(row.values, text_column), row) if row.values is not None else row
+
+
+def _unless(reason: str, row: Row) -> Row:
+    """The row, rejected if there is a reason."""
+    if not reason:
+        return row
+    return Row(row.line, None, reason, json.dumps(row.values, ensure_ascii=False, default=str)[:SHOWN_BYTES])
 
 
 def _text_reason(values: dict[str, Any], text_column: str) -> str:
@@ -151,10 +157,8 @@ class Columns:
 
     def add_schema(self, schema: pyarrow.Schema) -> None:
         """Learn from a Parquet file."""
-        plain = (field.with_type(field.type.value_type) if _is_dictionary(field) else field for field in schema)
         known = [self._schema] if self._schema is not None else []
-        schemas = [*known, pyarrow.schema(plain, metadata=schema.metadata)]
-        self._schema = pyarrow.unify_schemas(schemas, promote_options="permissive")
+        self._schema = pyarrow.unify_schemas([*known, _plain(schema)], promote_options="permissive")
 
     @property
     def features(self) -> Features:
@@ -236,9 +240,13 @@ def _json_text(value: Any) -> str | None:
 
 def _plan_parquet(path: Path, file: int, columns: Columns, text_column: str, rows_per_part: int) -> list[Part]:
     with pyarrow.parquet.ParquetFile(path) as parquet:
-        schema, total = parquet.schema_arrow, parquet.metadata.num_rows
+        schema, metadata = parquet.schema_arrow, parquet.metadata
+    total = metadata.num_rows
+    if total != (held := sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))):
+        raise ValueError(f"the footer says {total} rows, its row groups hold {held}: the file is damaged")
+    column_names(schema.names)  # for its error
     _check_text_column(text_column, schema.names)
-    kind = schema.field(text_column).type
+    kind = _plain_type(schema.field(text_column).type)
     if not (_is_string(kind) or types.is_list(kind) or types.is_large_list(kind)):
         raise ValueError(f"column {text_column!r} is {kind}; expected text, or lists of words")
     columns.add_schema(schema)
@@ -246,35 +254,68 @@ def _plan_parquet(path: Path, file: int, columns: Columns, text_column: str, row
     return [Part(file, start, end := min(start + rows_per_part, total), start + 1, end - start) for start in starts]
 
 
-def _is_dictionary(field: pyarrow.Field) -> bool:
-    return types.is_dictionary(field.type)
+def _plain(schema: pyarrow.Schema) -> pyarrow.Schema:
+    """The columns without dictionaries and views, which Arrow does not unify with their plain types."""
+    return pyarrow.schema((field.with_type(_plain_type(field.type)) for field in schema), metadata=schema.metadata)
+
+
+def _plain_type(kind: pyarrow.DataType) -> pyarrow.DataType:
+    if types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    return {pyarrow.string_view(): pyarrow.string(), pyarrow.binary_view(): pyarrow.binary()}.get(kind, kind)
 
 
 def _is_string(kind: pyarrow.DataType) -> bool:
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return types.is_string(kind) or types.is_large_string(kind)
 
 
 def _read_parquet(path: Path, part: Part, features: Features, text_column: str) -> Iterator[Rows]:
     line = part.line
-    for table in _row_range(path, part.start, part.end):
-        rows = list(_with_text(_text_values(table[text_column], text_column, line), text_column))
-        good = [row.line - line for row in rows if row.values is not None]
+    for table, damaged in _row_range(path, part.start, part.end):
+        texts_of_rows = _with_text(_text_values(table[text_column], text_column, line), text_column)
+        rows = [*_fitting(texts_of_rows, table, features, line), *damaged]
+        good = pyarrow.array([row.line - line for row in rows if row.values is not None], "int64")
         texts = [row.values[text_column] for row in rows if row.values is not None]
-        line += len(table)
+        line += len(rows)
         yield Rows(_cast(table.take(good), features), texts, [row for row in rows if row.values is None])
 
 
-def _row_range(path: Path, start: int, end: int) -> Iterator[pyarrow.Table]:
-    """Rows [start, end) of a Parquet file; only the row groups that hold them are read."""
-    with pyarrow.parquet.ParquetFile(path, memory_map=False) as file:
+def _row_range(path: Path, start: int, end: int) -> Iterator[tuple[pyarrow.Table, list[Row]]]:
+    """Rows [start, end) of a Parquet file, and those of them that are damaged; other row groups are not read."""
+    with pyarrow.parquet.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file:
         first = 0
         for group in range(file.metadata.num_row_groups):
             count = file.metadata.row_group(group).num_rows
             if first < end and start < first + count:
-                yield from _slices(file.iter_batches(ROWS_AT_ONCE, row_groups=[group]), start - first, end - first)
+                yield from _group_range(file, group, first, max(start, first), min(end, first + count))
             first += count
+
+
+def _group_range(
+    file: pyarrow.parquet.ParquetFile, group: int, first: int, start: int, end: int
+) -> Iterator[tuple[pyarrow.Table, list[Row]]]:
+    """Rows [start, end) of a file that lie in one row group, which begins at row `first`.
+
+    Pages have no row numbers, so that what follows a page that cannot be read is not to be had: it is rejected, up to
+    the next row group. Where the batches begin does not depend on `start`, so that all parts agree on the rows.
+    """
+    reason = "holds fewer rows than the footer says"
+    try:
+        for table in _slices(file.iter_batches(ROWS_AT_ONCE, row_groups=[group]), start - first, end - first):
+            yield table, []
+            start += len(table)
+    except (OSError, pyarrow.ArrowException) as error:
+        if not _is_damage(error):
+            raise
+        reason = f"is damaged: {str(error).strip()}"
+    if start < end:
+        rejected = [Row(number + 1, None, f"row group {group + 1} {reason}") for number in range(start, end)]
+        yield _plain(file.schema_arrow).empty_table(), rejected
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether Arrow means what the file holds, and not the disk that it lies on or the memory."""
+    return not isinstance(error, MemoryError) and getattr(error, "errno", None) is None
 
 
 def _slices(batches: Iterable[pyarrow.RecordBatch], start: int, end: int) -> Iterator[pyarrow.Table]:
@@ -283,7 +324,8 @@ def _slices(batches: Iterable[pyarrow.RecordBatch], start: int, end: int) -> Ite
     for batch in batches:
         low, high = max(start - first, 0), min(end - first, len(batch))
         if low < high:
-            yield pyarrow.Table.from_batches([batch.slice(low, high - low)])
+            table = pyarrow.Table.from_batches([batch.slice(low, high - low)])
+            yield table.cast(_plain(table.schema))
         first += len(batch)
         if first >= end:
             return
@@ -297,6 +339,28 @@ def _text_values(column: pyarrow.ChunkedArray, name: str, line: int) -> Iterator
         except UnicodeDecodeError as error:
             raw = error.object.decode(errors="replace")
             yield Row(number, None, f"not UTF-8 (byte {error.object[error.start]:#x})", raw[:SHOWN_BYTES])
+
+
+def _fitting(rows: Iterable[Row], table: pyarrow.Table, features: Features, line: int) -> Iterator[Row]:
+    """The rows of a table, the first of which is `line`; those with a value that its column cannot hold are rejected.
+
+    A column has one type in all files, and a float, say, does not hold every integer.
+    """
+    try:
+        _cast(table, features)
+    except pyarrow.ArrowInvalid:
+        for row in rows:
+            yield _unless(_misfit(table.slice(row.line - line, 1), features), row) if row.values is not None else row
+    else:
+        yield from rows
+
+
+def _misfit(row: pyarrow.Table, features: Features) -> str:
+    try:
+        _cast(row, features)
+    except pyarrow.ArrowInvalid as error:
+        return f"does not fit the columns of all files together: {error}"
+    return ""
 
 
 def _cast(table: pyarrow.Table, features: Features) -> pyarrow.Table:

@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, enable_full_determinism, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from . import __version__
-from .arguments import Arguments, parse_arguments
+from .arguments import Arguments, DataArguments, parse_arguments
 from .calibration import PairDecisions, calibration_figures, fit_temperature, pair_decisions
 from .callbacks import Costs, PeekAtTest
 from .card import write_card
@@ -28,6 +28,7 @@ from .configuration_d2e2s import D2E2SConfig
 from .corpus import predict_corpus
 from .data_scripts.dataset_card import read_dataset_card
 from .data_scripts.records import Record, read_records, write_atomically, write_records
+from .distributed import check_shared
 from .encoders import hub_name, resolve_encoder
 from .errors import EXPECTED, refuse
 from .evaluation import to_triplets
@@ -71,6 +72,8 @@ def run(arguments: Arguments) -> Figures:
         predict_raw_text(arguments)
         return {}
     splits, trees = _load_splits(arguments), _load_trees(arguments)
+    further = _load_further(arguments.data)
+    splits.get("train", []).extend(further)
     last_checkpoint = _find_checkpoint(arguments)
     if training.should_save:
         keep_private(arguments.output_dir)
@@ -81,6 +84,10 @@ def run(arguments: Arguments) -> Figures:
         _warn_unreachable(name, records, model.config.max_span_width)
     tokenized = _tokenize_splits(arguments, processor, splits)
     figures = _describe(arguments, model, splits)
+    if further:
+        figures["further_train_sentences"] = len(further)
+        files = arguments.data.further_train_file or []
+        figures["further_data_cards"] = [read_dataset_card(Path(file).parent) for file in files]
     if trees["train"]:
         tokenized["train"] = _with_trees(arguments, processor, tokenized["train"], trees["train"])
         figures["parser_train_sentences"] = len(tokenized["train"]) - figures["train_sentences"]
@@ -219,7 +226,7 @@ def _find_checkpoint(arguments: Arguments) -> str | None:
 
     Raises:
         ValueError: no checkpoint to resume from, or checkpoints of another run that would be mixed up with ours.
-        OSError: the folder cannot be written to.
+        OSError: the folder cannot be written to, or is not the same on all machines.
     """
     training = arguments.training
     folder = arguments.output_dir
@@ -227,6 +234,7 @@ def _find_checkpoint(arguments: Arguments) -> str | None:
         check_writable(folder)
     if not training.do_train:
         return None
+    check_shared(folder)
     return broadcast_object_list([_chosen_checkpoint(arguments) if training.process_index == 0 else None])[0]
 
 
@@ -274,6 +282,29 @@ def _load_splits(arguments: Arguments) -> dict[str, list[Record]]:
         "test": (training.do_predict, data.test_file),
     }
     return {name: _load_records(path) for name, (needed, path) in wanted.items() if needed and path is not None}
+
+
+def _load_further(data: DataArguments) -> list[Record]:
+    """Records of `--further_train_file`, each sentence once and none that another file of the run holds.
+
+    Spaces and capitals do not count: other data may have split the same review in another way.
+    """
+    files = (data.train_file, data.validation_file, data.test_file) if data.further_train_file else ()
+    seen = {_letters(record) for path in files if path is not None for record in _load_records(path)}
+    kept: list[Record] = []
+    for path in data.further_train_file or []:
+        records, before = _load_records(path), len(kept)
+        for record in records:
+            if (letters := _letters(record)) not in seen:
+                seen.add(letters)
+                kept.append(record)
+        new = len(kept) - before
+        logger.info("%s: %d sentences to train on, %d left out: seen elsewhere", path, new, len(records) - new)
+    return kept
+
+
+def _letters(record: Record) -> str:
+    return "".join(record["tokens"]).casefold()
 
 
 def _load_trees(arguments: Arguments) -> dict[str, list[Record]]:

@@ -20,7 +20,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, Pr
 from .arguments import TripletTrainingArguments
 from .averaging import TRAINING_WEIGHTS, AveragedWeights
 from .checkpoints import WEIGHTS, CheckpointError, all_or_nothing, reading, seal, staged
-from .distributed import EpochSampler, loss_counts, loss_shares
+from .distributed import EpochSampler, loss_counts, loss_shares, own_class
 from .evaluation import choose_threshold, triplet_figures
 from .masking import hide_pieces
 from .modeling_d2e2s import D2E2SForTripletExtraction
@@ -274,6 +274,10 @@ class TripletTrainer(Trainer):
                 seal(new, WEIGHTS)
         if self.args.push_to_hub and not _internal_call:
             self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
+
+    def _save(self, *args: Any, **kwargs: Any) -> None:
+        with own_class(self.model):
+            super()._save(*args, **kwargs)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """A checkpoint that counts once it is whole; only then do older ones go."""

@@ -142,6 +142,17 @@ def test_parquet_files_with_other_columns_and_types(run: Callable[..., int], tmp
     assert rows == [{"text": t, "n": i, "more": more[i - 1]} for i, t in enumerate(("good", "bad", "food"), start=1)]
 
 
+def test_parquet_with_strings_as_views(run: Callable[..., int], tmp_path: Path) -> None:
+    """As some engines write them; Arrow does not unify them with other strings, nor choose rows of them."""
+    views = pyarrow.table({"text": pyarrow.array(["good", "bad"], "string_view"), "n": ["1", "2"]})
+    (tmp_path / "in").mkdir()
+    pyarrow.parquet.write_table(views, tmp_path / "in" / "a.parquet")
+    _write(tmp_path / "in" / "b.parquet", [{"text": "food", "n": "3"}])
+    assert run() == 0
+    found = list(read_predictions(tmp_path / "out").remove_columns("predicted_triplets"))
+    assert found == [{"text": text, "n": str(n)} for n, text in enumerate(("good", "bad", "food"), start=1)]
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_parts_begin_and_end_between_rows(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of several lines, blank lines, a byte order mark and no line end at the end of the file."""
@@ -238,11 +249,77 @@ def test_bad_rows_of_parquet(run: Callable[..., int], tmp_path: Path) -> None:
     ]
 
 
-def test_a_shard_may_have_no_rows(run: Callable[..., int], tmp_path: Path) -> None:
-    path = _write(tmp_path / "in" / "a.jsonl", [{"text": 1}, {"text": 2}, {"text": "good"}])
+def test_values_that_the_columns_of_all_files_cannot_hold(run: Callable[..., int], tmp_path: Path) -> None:
+    """Integers and floats together are floats, which do not hold every integer."""
+    _write(tmp_path / "in" / "a.parquet", [{"text": "good", "n": n} for n in (1, 2**53 + 1, 3)])
+    _write(tmp_path / "in" / "b.parquet", [{"text": "good", "n": 0.5}])
+    assert run() == 0
+    assert [row["n"] for row in read_predictions(tmp_path / "out")] == [1.0, 3.0, 0.5]
+    [reject] = read_rejects(tmp_path / "out")
+    assert reject["line"] == 2 and reject["row"] == '{"text": "good"}'
+    assert reject["reason"].startswith("does not fit the columns of all files together: Integer value 9007199254740993")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_a_shard_may_have_no_rows(suffix: str, run: Callable[..., int], tmp_path: Path) -> None:
+    texts = [1, 2, "good"] if suffix == ".jsonl" else [None, None, "good"]
+    path = _write(tmp_path / "in" / f"a{suffix}", [{"text": text} for text in texts])
     assert run() == 0 and path.is_file()
     assert [row["text"] for row in read_predictions(tmp_path / "out")] == ["good"]
     assert len(list(read_rejects(tmp_path / "out"))) == 2
+
+
+def _damage(content: bytes, row: int, damage: str) -> bytes:
+    """Spoil the page that holds a row, or put in its place another text of the same length."""
+    text = f"good food {row}".encode()
+    place = content.index(text)
+    spoilt = text.replace(b"d", b"t") if damage == "another text" else b"\xff" * len(text)
+    start = place if damage == "another text" else place - 4  # the length of the text stands before it
+    return content[:start] + spoilt + content[start + len(text) :]
+
+
+@pytest.mark.parametrize(("damage", "row"), [("no text", 6), ("no text", 10), ("another text", 9)])
+@pytest.mark.parametrize("at_once", [1, 2, 1024])
+def test_damaged_pages_of_parquet(
+    damage: str, row: int, at_once: int, run: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a row group what stands before the damage is read, the rest is rejected, row by row; the others are whole."""
+    monkeypatch.setattr(rows, "ROWS_AT_ONCE", at_once)
+    table = pyarrow.table({"n": range(1, 21), "text": [f"good food {n}" for n in range(1, 21)]})
+    path = tmp_path / "in" / "a.parquet"
+    path.parent.mkdir()
+    pages: dict[str, Any] = {"write_batch_size": 1, "data_page_size": 1, "write_page_checksum": True}
+    plain: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pyarrow.parquet.write_table(table, path, row_group_size=5, **pages, **plain)
+    path.write_bytes(_damage(path.read_bytes(), row, damage))
+    assert run() == 0
+    rejected = list(range(row - (row - 6) % at_once, 11))
+    rejects = list(read_rejects(tmp_path / "out"))
+    assert [(reject["file"], reject["line"]) for reject in rejects] == [(str(path), n) for n in rejected]
+    assert all(reject["reason"].startswith("row group 2 is damaged: ") for reject in rejects)
+    assert [row["n"] for row in read_predictions(tmp_path / "out")] == [n for n in range(1, 21) if n not in rejected]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["rows_in"], summary["rejected"]) == (20, len(rejected))
+    for share in ("1/2", "0/2"):
+        assert run("again", "--share", share) == 0
+    assert _shards(tmp_path / "again") == _shards(tmp_path / "out")
+
+
+def test_errors_of_the_disk_are_no_damage(
+    run: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk that fails, or memory that runs out, rejects no row: the run ends, and another goes on."""
+    _write(tmp_path / "in" / "a.parquet", ROWS)
+    for error in (OSError(5, "Input/output error"), pyarrow.ArrowMemoryError("malloc of size 64 failed")):
+
+        def fail(*arguments: Any, error: Exception = error) -> Any:
+            raise error
+
+        monkeypatch.setattr(rows, "_slices", fail)
+        assert run() == 2 and str(error) in _error(capsys)
+        assert not Output(tmp_path / "out").done()
+    monkeypatch.undo()
+    assert run() == 0 and list(read_rejects(tmp_path / "out")) == []
 
 
 # --- stopped and started again
@@ -401,6 +478,7 @@ BAD_CORPORA: dict[str, tuple[dict[str, bytes], list[str], str]] = {
     "no column": ({"a.csv": b"id,review\n1,x\n"}, [], "no column 'text'; choose --text_column from: id, review"),
     "no column in one": ({"a.csv": b"text\nx\n", "b.csv": b"id\n1\n"}, [], "b.csv: cannot be read: no column 'text'"),
     "no text anywhere": ({"a.jsonl": b'{"id": 1}\n'}, [], "no row with text in column 'text'"),
+    "NUL in a column": ({"a.csv": b"text,\0a\nx,1\n"}, [], r"header: column '\x00a' holds a NUL character"),
     "column twice": ({"a.csv": b"text,a,a\nx,1,2\n"}, [], "header: column 'a' stands there twice"),
     "header not UTF-8": ({"a.csv": b"text,\xe9\nx,1\n"}, [], "a.csv: cannot be read: header: not UTF-8 (byte 0xe9)"),
     "header malformed": ({"a.csv": b'"text"x\nx\n'}, [], "a.csv: cannot be read: header: ',' expected"),
@@ -422,9 +500,26 @@ def test_bad_corpus(name: str, run: Callable[..., int], tmp_path: Path, capsys: 
     assert not (tmp_path / "out").exists()
 
 
+COUNT_OF_ROWS = b"\x01n\x00\x16\x16\x19L"  # of a footer, from the last column's name on; 0x16 0x16 is 11
+
+
+def test_a_footer_that_counts_other_rows(
+    run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _write(tmp_path / "in" / "a.parquet", ROWS)
+    content = path.read_bytes()
+    place = content.rindex(COUNT_OF_ROWS)
+    path.write_bytes(content[:place] + b"\x01n\x00\x16\x18\x19L" + content[place + len(COUNT_OF_ROWS) :])
+    assert run() == 2 and "the footer says 12 rows, its row groups hold 11: the file is damaged" in _error(capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_bad_parquet_columns(run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _write(tmp_path / "in" / "a.parquet", [{"text": 1}])
     assert run() == 2 and "column 'text' is int64; expected text, or lists of words" in _error(capsys)
+    twice = pyarrow.table([["x"], ["y"]], names=["text", "text"])
+    pyarrow.parquet.write_table(twice, tmp_path / "in" / "a.parquet")
+    assert run() == 2 and "a.parquet: cannot be read: header: column 'text' stands there twice" in _error(capsys)
     _write(tmp_path / "in" / "a.parquet", [{"text": "x", "n": "1"}])
     _write(tmp_path / "in" / "b.parquet", [{"text": "x", "n": {"x": 1}}])
     assert run() == 2 and "b.parquet: cannot be read: " in _error(capsys)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from safetensors.torch import load_file
 from tiny_runs import ROOT, command, launch, state_of, write_data
 from two_processes import PLAIN, SIZES, scores
 
-from d2e2s.distributed import LOSS_COUNTS, EpochSampler, loss_counts, loss_shares
+from d2e2s.distributed import LOSS_COUNTS, EpochSampler, loss_counts, loss_shares, own_class
 from d2e2s.train import main
 
 # Sums of float32 in another order: the last bits of a loss differ, and grow with every step.
@@ -96,6 +98,69 @@ def test_a_loss_that_is_no_number_stops_all(two: tuple[Path, list[dict[str, Any]
     messages = [process["error"] for process in two[1]]
     assert messages[0] == messages[1] and "nan at step 1" in messages[0]
     assert len(messages[0].rpartition(": ")[2].split(", ")) == 8
+
+
+# --- several machines -------------------------------------------------------------------------------------
+
+
+def launch_machines(data: Path, outputs: list[Path], code: int = 0) -> list[str]:
+    """What each of several machines prints: one launch each, as configs/accelerate/multi_machine.yaml says, on CPUs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    config = str(ROOT / "configs" / "accelerate" / "multi_machine.yaml")
+
+    def machine(rank: int) -> str:
+        place = ["--machine_rank", str(rank), "--main_process_ip", "127.0.0.1", "--main_process_port", port]
+        sizes = ["--num_machines", str(len(outputs)), "--num_processes", str(len(outputs)), "--mixed_precision", "no"]
+        words = command(data, outputs[rank], per_device_train_batch_size=4, **PLAIN)
+        launcher = ["-m", "accelerate.commands.launch", "--config_file", config, *place, *sizes]
+        return launch(*launcher, "run_aste.py", *words, seconds=120, code=code)
+
+    with ThreadPoolExecutor(len(outputs)) as pool:
+        return list(pool.map(machine, range(len(outputs))))
+
+
+def test_two_machines_take_the_course_of_one_process(one: Path, data: Path, tmp_path: Path) -> None:
+    launch_machines(data, [tmp_path / "out"] * 2)
+    assert json.loads((tmp_path / "out" / "all_results.json").read_text())["processes"] == 2
+    assert_same_course(tmp_path / "out", one)
+
+
+def test_machines_with_folders_of_their_own_are_refused(data: Path, tmp_path: Path) -> None:
+    """Else one of them would not find the best checkpoint, and go on with other weights than the first."""
+    outputs = [tmp_path / "first", tmp_path / "second"]
+    for printed in launch_machines(data, outputs, code=1):
+        assert f"{tmp_path}/" in printed and "process 1 does not see what process 0 writes there" in printed
+    assert list(outputs[0].iterdir()) == [] and not outputs[1].exists()
+
+
+def test_two_shards_take_the_course_of_one(one: Path, data: Path, tmp_path: Path) -> None:
+    """FSDP: the same losses, the weights whole in the checkpoint, and the model's own code beside them."""
+    config = str(ROOT / "configs" / "accelerate" / "fsdp.yaml")
+    sizes = ["--num_processes", "2", "--mixed_precision", "no", "--main_process_port", "0"]
+    layers = ["--fsdp_transformer_layer_cls_to_wrap", "BertLayer"]
+    words = command(data, tmp_path / "out", per_device_train_batch_size=4, ema_decay=0, **PLAIN)
+    launch("-m", "accelerate.commands.launch", "--config_file", config, *sizes, *layers, "tests/two_shards.py", *words)
+    assert losses_of(tmp_path / "out") == pytest.approx(losses_of(one), rel=TOLERANCE)
+    saved, expected = (load_file(path / "model.safetensors") for path in (tmp_path / "out", one))
+    assert {name: weight.shape for name, weight in saved.items()} == {
+        name: weight.shape for name, weight in expected.items()
+    }
+    auto_map = json.loads((tmp_path / "out" / "config.json").read_text())["auto_map"]
+    assert auto_map["AutoModel"] == "modeling_d2e2s.D2E2SForTripletExtraction"
+    assert {path.name for path in (tmp_path / "out").glob("*.py")} == {path.name for path in one.glob("*.py")}
+
+
+def test_a_model_is_saved_with_its_own_class() -> None:
+    """As FSDP does it: a class made at run time, in a module of torch."""
+    model = torch.nn.Linear(1, 1)
+    kind = type("Linear", (torch.nn.Linear,), {"__module__": __name__})
+    sharded = type("FSDPLinear", (kind,), {"__module__": "torch.distributed.fsdp"})
+    model.__class__ = sharded
+    with own_class(model):
+        assert type(model) is kind
+    assert type(model) is sharded
 
 
 # --- order and weights ------------------------------------------------------------------------------------

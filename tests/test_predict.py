@@ -185,6 +185,8 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty.csv": (b"", "no rows"),
     "empty.jsonl": (b"", "no rows"),
     "empty.txt": (b"", "no text"),
+    "nul.csv": (b"text,\0id\ngood,1\n", r"header: column '\x00id' holds a NUL character"),
+    "nul.jsonl": (b'{"text": "good", "id": {"a\\u0000": {}}}\n', r"cannot be read: 'a\x00'"),
     "twice.csv": (b"text,text\ngood,bad\n", "header: column 'text' stands there twice"),
     "header.csv": (b"id,text\n", "no text in column 'text'"),
     "blank.txt": (b"\n \n\n", "no text in column 'text'"),

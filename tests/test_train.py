@@ -629,6 +629,28 @@ def test_predictions_are_shown(words: Callable[..., list[str]], data: Path, caps
     assert sentences[0] in shown and sentences[1] in shown and sentences[2] not in shown
 
 
+def test_further_data_joins_the_training_without_what_is_scored(
+    words: Callable[..., list[str]], data: Path, tmp_path: Path
+) -> None:
+    """Of two files each new sentence is learned once; one that another split holds, however it is split, is not."""
+    new = [{**r, "id": f"new-{i}"} for i, r in enumerate(read_records(SAMPLE / "train.jsonl")) if len(r["tokens"]) > 15]
+    held = [
+        {"id": r["id"], "tokens": ["".join(r["tokens"][:2]).upper(), *r["tokens"][2:]], "triplets": []}
+        for r in read_records(data / "test.jsonl")
+    ]
+    files = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+    write_records(files[0], [*new[:5], *held, *read_records(data / "dev.jsonl")])
+    write_records(files[1], [*new[3:7], *read_records(data / "train.jsonl")])
+    plain = words(num_train_epochs=1, do_predict=None)
+    figures = run(parse_arguments([*plain, "--further_train_file", *map(str, files)]))
+    assert figures["further_train_sentences"] == 7
+    assert figures["train_sentences"] == SIZES["train"] + 7
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert f"Also trained on 7 sentences of {tmp_path.name} (licence: not stated)" in card
+    with pytest.raises(ValueError, match="--further_train_file is for training"):
+        parse_arguments([*words(do_train=None), "--further_train_file", str(files[0])])
+
+
 def test_trees_join_the_training_and_are_scored(
     words: Callable[..., list[str]], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
