@@ -130,7 +130,7 @@ def test_default_graph_size_suits_any_encoder_width() -> None:
 
 @pytest.mark.parametrize("fields", [{"id2label": "POS"}, {"id2label": True}], ids=str)
 def test_a_wrong_field_of_the_base_class_is_one_error(fields: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="a field that all configurations share"):
+    with pytest.raises((ValueError, StrictDataclassError), match="a field that all configurations share|'id2label'"):
         D2E2SConfig(**fields)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -81,6 +82,14 @@ def test_recipes_hold_known_arguments(path: Path) -> None:
     assert set(arguments) <= known
     whole = "base" not in recipe and path.stem not in ENCODER_RECIPES
     assert not whole or all(recipe[name] for name in ("do_train", "do_eval", "do_predict"))
+
+
+def test_lowest_versions_are_the_lower_bounds() -> None:
+    """What CI runs with `lowest.txt` is what setup.py promises; torch has its own line there."""
+    required = (ROOT / "setup.py").read_text(encoding="utf-8").split("install_requires=[")[1].split("],\n")[0]
+    bounds = dict(re.findall(r'"([A-Za-z_]+)>=([\d.]+)"', required.lower()))
+    pins = dict(re.findall(r"(?m)^([a-z_]+)==([\d.]+)$", (ROOT / "lowest.txt").read_text(encoding="utf-8").lower()))
+    assert len(bounds) > 10 and bounds | {"torch": pins["torch"]} == pins
 
 
 def test_quickstart_needs_nothing_but_the_repository() -> None:
