@@ -90,3 +90,33 @@ def test_reliability_page_gives_what_ten_kills_came_to() -> None:
     ):
         assert text in page
     assert found["in_order"] and found["same_shards_as_without_kills"]
+
+
+def test_reliability_page_gives_what_the_fuzzer_found() -> None:
+    found, page = results("fuzz.json"), (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    readers = found["readers"]
+    faulty = [name for name, reader in readers.items() if reader["failures"]]
+    assert f"{found['examples']:,} inputs of {len(readers)} readers, {found['failures']} faults" in page
+    assert len(faulty) == 3 and "of three readers" in page
+
+
+TRIALS = {
+    "configs/minilm.yaml": {
+        "64.35": "runs/14res-seed42.json",
+        "65.64": "trials/14res-seed42-lr1e-4-head5e-4.json",
+        "65.67": "trials/14res-seed42-lr2e-4-head3e-4.json",
+        "65.94": "trials/14res-seed42-lr1.5e-4-24-epochs.json",
+    },
+    "docs/own_data.md": {
+        "65.97": "trials/14res-seed42-lr1.5e-4-with-14lap-15res.json",
+        "65.94": "trials/14res-seed42-lr1.5e-4-24-epochs.json",
+    },
+}
+
+
+@pytest.mark.parametrize("page", TRIALS)
+def test_trials_are_given_as_they_came_out(page: str) -> None:
+    shown = re.findall(r"6[0-9]\.[0-9]{2}", (ROOT / page).read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(TRIALS[page])
+    for figure, name in TRIALS[page].items():
+        assert figure == f"{100 * results(name)['eval_triplet_f1']:.2f}"
