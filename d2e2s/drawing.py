@@ -6,6 +6,7 @@ pages hold once, give the colours and place the arcs wherever the lines of a sen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 SENTIMENTS = {"POS": ("positive", "+"), "NEG": ("negative", "−"), "NEU": ("neutral", "○")}
 ROOT_NODE = "(root)"
 TREE_OPTIONS = {
-    "distance": 96,
     "word_spacing": 28,
     "arrow_spacing": 12,
     "arrow_width": 7,
@@ -29,6 +29,8 @@ TREE_OPTIONS = {
     "bg": "transparent",
     "font": "inherit",
 }
+
+SHRINKS_TO = 0.7  # share of a tree's width that is still read with ease; what needs more place is scrolled
 
 Triplet = Mapping[str, Any]
 
@@ -129,8 +131,21 @@ def tree(words: Sequence[str], heads: Sequence[int], deprels: Sequence[str | Non
         if head > 0
     ]
     tagged = [{"text": word, "tag": "" if head else "root"} for word, head in zip(words, heads, strict=True)]
-    svg = displacy.render({"words": tagged, "arcs": arcs}, manual=True, jupyter=False, options=TREE_OPTIONS)
+    options = {**TREE_OPTIONS, "distance": max(56, 9 * max(map(len, words), default=0) + 12)}
+    svg = shrinkable(displacy.render({"words": tagged, "arcs": arcs}, manual=True, jupyter=False, options=options))
     return Markup('<div class="tree" tabindex="0" role="img" aria-label="dependency tree">{}</div>').format(Markup(svg))
+
+
+def shrinkable(svg: str) -> str:
+    """displaCy's drawing, which is as wide as its place down to `SHRINKS_TO` of its own width."""
+
+    def head(match: re.Match[str]) -> str:
+        width, height = match.groups()
+        size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+        return f'{size} style="max-width: 100%; min-width: {SHRINKS_TO * float(width):.0f}px; height: auto; '
+
+    pattern = r'width="([\d.]+)" height="([\d.]+)" direction="\w+" style="max-width: none; height: [\d.]+px; '
+    return re.sub(pattern, head, svg, count=1)
 
 
 def heat_map(words: Sequence[str], weights: Sequence[Sequence[float]], title: str) -> Markup:

@@ -101,6 +101,18 @@ def test_tree_has_an_arc_for_each_word_but_the_root() -> None:
     assert all(word in page.text for word in ("The", "food", "shines", "det", "nsubj", "root"))
 
 
+def test_tree_shrinks_to_its_place_while_it_can_be_read() -> None:
+    svg = Page(drawing.tree(["food"] * 20, [0, *[1] * 19])).named("svg")[0]
+    width, height = float(svg["width"] or 0), float(svg["height"] or 0)
+    assert svg["viewbox"] == f"0 0 {width:g} {height:g}"
+    assert f"max-width: 100%; min-width: {drawing.SHRINKS_TO * width:.0f}px; height: auto" in str(svg["style"])
+
+
+def test_words_of_a_tree_do_not_touch() -> None:
+    short, long = (Page(drawing.tree([word, "a"], [0, 1])).named("svg")[0] for word in ("food", "unpretentiousness"))
+    assert float(long["width"] or 0) > float(short["width"] or 0) + 100
+
+
 def test_tree_of_one_word_and_without_relations() -> None:
     assert "good" in Page(drawing.tree(["good"], [0])).text
 

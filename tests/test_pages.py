@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import parameters, scaling, speed
+from benchmarks import data_report, parameters, scaling, speed
 from d2e2s import compare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,6 +78,20 @@ def test_readme_gives_the_measured_speed() -> None:
     assert re.findall(r"[0-9]+\.[0-9]+", sentence) == [f"{ratios[name]:.2f}" for name in names]
 
 
+def test_from_dess_gives_the_counted_shares() -> None:
+    sets = data_report.read_counts(ROOT / "results" / "data")
+    differ, changed = (data_report.share(sets, key) for key in ("parser_tokens_differ", "trees_repaired"))
+    page = " ".join((ROOT / "docs" / "from_dess.md").read_text(encoding="utf-8").split())
+    assert f"differ from the sentence's words in {differ} of a file's sentences" in page
+    assert f"{changed} of a file's trees are changed by it" in page
+
+
+def test_readme_gives_how_many_steps_trees_add() -> None:
+    run, readme = results("runs/14res-seed42-ewt.json"), (ROOT / "README.md").read_text(encoding="utf-8")
+    trees, sentences = run["parser_train_sentences"], run["train_sentences"]
+    assert f"14res + {trees} trees" in readme and f"{(trees + sentences) / sentences:.1f} times as many steps" in readme
+
+
 def test_reliability_page_gives_what_ten_kills_came_to() -> None:
     found, page = results("faults.json"), (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     seconds = found["seconds"]
@@ -98,6 +112,9 @@ def test_reliability_page_gives_what_the_fuzzer_found() -> None:
     faulty = [name for name, reader in readers.items() if reader["failures"]]
     assert f"{found['examples']:,} inputs of {len(readers)} readers, {found['failures']} faults" in page
     assert len(faulty) == 3 and "of three readers" in page
+    again = results("fuzz_tables.json")
+    assert set(again["readers"]) == set(faulty)
+    assert f"{again['examples']:,} inputs: {again['failures']} faults" in page
 
 
 TRIALS = {
