@@ -131,7 +131,7 @@ def tree(words: Sequence[str], heads: Sequence[int], deprels: Sequence[str | Non
         if head > 0
     ]
     tagged = [{"text": word, "tag": "" if head else "root"} for word, head in zip(words, heads, strict=True)]
-    options = {**TREE_OPTIONS, "distance": max(56, 9 * max(map(len, words), default=0) + 12)}
+    options = {**TREE_OPTIONS, "distance": max(84, 9 * max(map(len, words), default=0) + 12)}
     svg = shrinkable(displacy.render({"words": tagged, "arcs": arcs}, manual=True, jupyter=False, options=options))
     return Markup('<div class="tree" tabindex="0" role="img" aria-label="dependency tree">{}</div>').format(Markup(svg))
 
