@@ -429,18 +429,7 @@ def training(figures: Figures, carbon: Mapping[str, Any] | None) -> str:
     )
     data = f"Data: {data_name(figures)}; licence: {licence}.{further_data(figures)}"
     return "\n".join(
-        [
-            "## Training",
-            "",
-            data + further_data(figures),
-            "",
-            "| argument | value |",
-            "|---|---|",
-            *rows,
-            "",
-            size,
-            *cost(figures, carbon),
-        ]
+        ["## Training", "", data, "", "| argument | value |", "|---|---|", *rows, "", size, *cost(figures, carbon)]
     )
 
 

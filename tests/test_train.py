@@ -646,7 +646,8 @@ def test_further_data_joins_the_training_without_what_is_scored(
     assert figures["further_train_sentences"] == 7
     assert figures["train_sentences"] == SIZES["train"] + 7
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert f"Also trained on 7 sentences of {tmp_path.name} (licence: not stated)" in card
+    named = f"{tmp_path.name} (licence: not stated), {tmp_path.name} (licence: not stated)"
+    assert card.count(f" Also trained on 7 sentences of {named}.") == 1
     with pytest.raises(ValueError, match="--further_train_file is for training"):
         parse_arguments([*words(do_train=None), "--further_train_file", str(files[0])])
 
