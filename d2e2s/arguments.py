@@ -81,6 +81,13 @@ class DataArguments:
             "--test_file holds is left out."
         },
     )
+    held_out_file: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Records never to train on, such as dev and test of data that the checkpoint will be trained on "
+            "next: a sentence that they hold is left out of --train_file and --further_train_file."
+        },
+    )
     validation_file: str | None = field(
         default=None, metadata={"help": "Records that select the epoch and the decision threshold."}
     )
@@ -249,8 +256,9 @@ class Arguments:
             raise ValueError("--peek_at_test scores test while training: give --do_train and --do_predict too")
         if training.early_stopping_patience is not None and not selects:
             raise ValueError("--early_stopping_patience waits for a better dev figure: it needs --eval_strategy")
-        if data.further_train_file and not training.do_train:
-            raise ValueError("--further_train_file is for training: give --do_train")
+        for name in ("further_train_file", "held_out_file"):
+            if getattr(data, name) and not training.do_train:
+                raise ValueError(f"--{name} is for training: give --do_train")
         if data.parser_file and not training.do_train:
             raise ValueError(
                 "--parser_file is for training: give --do_train, or --parser_test_file to score the parser"
@@ -273,6 +281,8 @@ def _require(wanted: bool, what: str, name: str, path: str | None) -> None:
 def parse_arguments(argv: Sequence[str]) -> Arguments:
     """Read `[CONFIG.yaml ...] [--argument value ...]`; a later file overrides an earlier one, the command line all.
 
+    A checkpoint to go on from overrides an earlier file's encoder, and the other way round.
+
     Raises:
         ValueError: an unknown key or argument, or a value that does not fit.
         FileNotFoundError: no such configuration file.
@@ -287,15 +297,26 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     )
     known = {f.name for group in groups for f in fields(group) if f.init}
     files = list(takewhile(lambda word: not word.startswith("-"), argv))
-    words = [word for file in files for word in _file_arguments(Path(file), known)]
+    sources = [*(_file_arguments(Path(file), known) for file in files), list(argv[len(files) :])]
+    words = [word for place, source in enumerate(sources) for word in _still_said(source, sources[place + 1 :])]
     *parsed, unknown = parser.parse_args_into_dataclasses(
-        [*words, *argv[len(files) :]], look_for_args_file=False, return_remaining_strings=True
+        words, look_for_args_file=False, return_remaining_strings=True
     )
     if unknown:
         raise ValueError(f"unknown argument {unknown[0]}{_suggestion(unknown[0].lstrip('-').split('=')[0], known)}")
     arguments = Arguments(*parsed)
     arguments.check()
     return arguments
+
+
+def _still_said(words: list[str], later: list[list[str]]) -> list[str]:
+    """The words of a source without where the model starts from, if a later source says that."""
+    replaced = any(_is_start(word) for source in later for word in source)
+    return [word for word in words if not (replaced and _is_start(word))]
+
+
+def _is_start(word: str) -> bool:
+    return word.split("=")[0] in ("--encoder_name_or_path", "--model_name_or_path")
 
 
 def _file_arguments(path: Path, known: set[str]) -> list[str]:

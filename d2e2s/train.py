@@ -72,7 +72,8 @@ def run(arguments: Arguments) -> Figures:
         predict_raw_text(arguments)
         return {}
     splits, trees = _load_splits(arguments), _load_trees(arguments)
-    further = _load_further(arguments.data)
+    held_out = _load_held_out(arguments.data, splits)
+    further = _load_further(arguments.data, held_out)
     splits.get("train", []).extend(further)
     last_checkpoint = _find_checkpoint(arguments)
     if training.should_save:
@@ -284,13 +285,24 @@ def _load_splits(arguments: Arguments) -> dict[str, list[Record]]:
     return {name: _load_records(path) for name, (needed, path) in wanted.items() if needed and path is not None}
 
 
-def _load_further(data: DataArguments) -> list[Record]:
-    """Records of `--further_train_file`, each sentence once and none that another file of the run holds.
+def _load_held_out(data: DataArguments, splits: dict[str, list[Record]]) -> set[str]:
+    """The sentences of `--held_out_file`, which leave the train split."""
+    held_out = {_letters(record) for path in data.held_out_file or [] for record in _load_records(path)}
+    if held_out:
+        records = splits["train"]
+        splits["train"] = [record for record in records if _letters(record) not in held_out]
+        new = len(splits["train"])
+        logger.info("%s: %d sentences to train on, %d left out: held out", data.train_file, new, len(records) - new)
+    return held_out
+
+
+def _load_further(data: DataArguments, held_out: set[str]) -> list[Record]:
+    """Records of `--further_train_file`, each sentence once and none that is held out or in another file of the run.
 
     Spaces and capitals do not count: other data may have split the same review in another way.
     """
     files = (data.train_file, data.validation_file, data.test_file) if data.further_train_file else ()
-    seen = {_letters(record) for path in files if path is not None for record in _load_records(path)}
+    seen = held_out | {_letters(record) for path in files if path is not None for record in _load_records(path)}
     kept: list[Record] = []
     for path in data.further_train_file or []:
         records, before = _load_records(path), len(kept)

@@ -123,6 +123,19 @@ def test_later_file_overrides_earlier(words: Callable[..., list[str]], tmp_path:
         parse_arguments([str(data), str(tmp_path / "absent.yaml"), *words()])
 
 
+def test_where_the_model_starts_from_is_said_by_the_last_source(words: Callable[..., list[str]], tmp_path: Path) -> None:
+    plain = words(encoder_name_or_path=None)
+    files = {"encoder": tmp_path / "encoder.yaml", "model": tmp_path / "model.yaml"}
+    for kind, file in files.items():
+        file.write_text(f"{kind}_name_or_path: from-file\n")
+    for order, expected in (("encoder model", (None, "from-file")), ("model encoder", ("from-file", None))):
+        model = parse_arguments([*(str(files[kind]) for kind in order.split()), *plain]).model
+        assert (model.encoder_name_or_path, model.model_name_or_path) == expected
+    for argument in (["--model_name_or_path", "x"], ["--model_name_or_path=x"]):
+        model = parse_arguments([str(files["encoder"]), *plain, *argument]).model
+        assert (model.encoder_name_or_path, model.model_name_or_path) == (None, "x")
+
+
 def test_every_choice_of_the_model_is_an_argument() -> None:
     own = set(D2E2SConfig.__annotations__) & {f.name for f in fields(D2E2SConfig)}
     assert {f.name for f in fields(ConfigArguments)} == own - set(NOT_ARGUMENTS)
@@ -650,6 +663,22 @@ def test_further_data_joins_the_training_without_what_is_scored(
     assert card.count(f" Also trained on 7 sentences of {named}.") == 1
     with pytest.raises(ValueError, match="--further_train_file is for training"):
         parse_arguments([*words(do_train=None), "--further_train_file", str(files[0])])
+
+
+def test_held_out_sentences_are_not_trained_on(words: Callable[..., list[str]], data: Path, tmp_path: Path) -> None:
+    """Neither those of the train split nor those of further data, however they are split; given twice is held once."""
+    train, other = read_records(data / "train.jsonl"), read_records(SAMPLE / "train.jsonl")
+    new = [{**r, "id": f"new-{i}"} for i, r in enumerate(other) if len(r["tokens"]) > 15]
+    held = [{"id": r["id"], "tokens": ["".join(r["tokens"]).upper()], "triplets": []} for r in (*train[:3], *new[:2])]
+    files = [tmp_path / "held.jsonl", tmp_path / "further.jsonl"]
+    write_records(files[0], held)
+    write_records(files[1], new[:6])
+    plain = words(num_train_epochs=1, do_predict=None)
+    both = ["--further_train_file", str(files[1]), "--held_out_file", str(files[0]), str(files[0])]
+    figures = run(parse_arguments([*plain, *both]))
+    assert figures["train_sentences"] == SIZES["train"] - 3 + 4 and figures["further_train_sentences"] == 4
+    with pytest.raises(ValueError, match="--held_out_file is for training"):
+        parse_arguments([*words(do_train=None), "--held_out_file", str(files[0])])
 
 
 def test_trees_join_the_training_and_are_scored(
