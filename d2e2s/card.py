@@ -148,7 +148,7 @@ def read_figures(folder: Path) -> dict[str, Any]:
     """
     path = folder / RESULTS
     if not path.is_file():
-        raise CardError(f"{path}: no such file; the card is written from the figures of a training run")
+        raise CardError(f"{path}: no such file; expected the figures that a training run leaves")
     try:
         figures = json.loads(path.read_text(encoding="utf-8"))
         DataArguments(**figures["arguments"]["data"])
@@ -427,7 +427,7 @@ def training(figures: Figures, carbon: Mapping[str, Any] | None) -> str:
     size = (
         f"{figures['parameters']:,} parameters, of which {figures['encoder_parameters']:,} in the encoder; {versions}."
     )
-    data = f"Data: {data_name(figures)}; licence: {licence}.{further_data(figures)}"
+    data = f"Data: {data_name(figures)}; licence: {licence}.{further_data(figures)}{earlier_training(figures)}"
     return "\n".join(
         ["## Training", "", data, "", "| argument | value |", "|---|---|", *rows, "", size, *cost(figures, carbon)]
     )
@@ -443,6 +443,15 @@ def further_data(figures: Figures) -> str:
         for file, card in zip(files, cards, strict=True)
     ]
     return f" Also trained on {figures['further_train_sentences']} sentences of {', '.join(named)}."
+
+
+def earlier_training(figures: Figures) -> str:
+    """What the checkpoint that the training went on from was trained on, a sentence for each time."""
+    return "".join(
+        f" Before that, trained on {step['sentences']} sentences of {step['data']} "
+        f"(licence: {', '.join(step['licences'])})."
+        for step in reversed(figures.get("earlier_training", []))
+    )
 
 
 def cost(figures: Figures, carbon: Mapping[str, Any] | None) -> list[str]:

@@ -137,7 +137,9 @@ def describe(run: Results) -> tuple[str, str, str]:
     model = " + ".join(config.get(name) or getattr(D2E2SConfig, name) for name in CHOICES)
     data = run["arguments"]["data"]["dataset_name"] or "unnamed"
     further = {"sentences": run.get("further_train_sentences"), "trees": run.get("parser_train_sentences")}
-    return " + ".join([data, *(f"{n} {what}" for what, n in further.items() if n)]), run["encoder"], model
+    name = " + ".join([data, *(f"{n} {what}" for what, n in further.items() if n)])
+    before = [f"{step['sentences']} sentences of {step['data']}" for step in run.get("earlier_training", [])]
+    return ", after ".join([name, *reversed(before)]), run["encoder"], model
 
 
 def recipe(run: Results) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from . import __version__
 from .arguments import Arguments, DataArguments, parse_arguments
 from .calibration import PairDecisions, calibration_figures, fit_temperature, pair_decisions
 from .callbacks import Costs, PeekAtTest
-from .card import write_card
+from .card import CardError, data_name, read_figures, write_card
 from .checkpoints import check_model, check_whole, check_writable, last_whole, reading
 from .configuration_d2e2s import D2E2SConfig
 from .corpus import predict_corpus
@@ -411,12 +411,10 @@ def _build_trainer(
 def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: dict[str, list[Record]]) -> Figures:
     """What the figures depend on."""
     training, data = arguments.training, arguments.data
-    start = str(arguments.model.encoder_name_or_path or arguments.model.model_name_or_path)
     file = str(data.train_file or data.validation_file or data.test_file)
     figures: Figures = {
         "seed": training.seed,
-        "encoder": start,
-        "base_model": hub_name(start),
+        **_origin(arguments),
         "data_card": read_dataset_card(Path(file).parent),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "encoder_parameters": sum(parameter.numel() for parameter in model.d2e2s.encoder.parameters()),
@@ -440,6 +438,29 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
         figures[f"{name}_triplets"] = sum(len(record["triplets"]) for record in records)
         figures[f"{name}_unreachable_triplets"] = unreachable(records, model.config.max_span_width)
     return figures
+
+
+def _origin(arguments: Arguments) -> Figures:
+    """The encoder, and what a checkpoint in a folder, that training goes on from, was trained on before."""
+    start = str(arguments.model.encoder_name_or_path or arguments.model.model_name_or_path)
+    plain = {"encoder": start, "base_model": hub_name(start)}
+    if arguments.model.model_name_or_path is None or not arguments.training.do_train or not Path(start).is_dir():
+        return plain
+    try:
+        before = read_figures(Path(start))
+    except CardError as error:
+        logger.warning("what the checkpoint was trained on is not known: %s", error)
+        return plain
+    if "train_sentences" not in before:  # a run that only scored the checkpoint has put its own figures there
+        return plain
+    licences = [card.get("licence") for card in (before["data_card"], *before.get("further_data_cards", []))]
+    earlier = {
+        "data": data_name(before),
+        "sentences": before["train_sentences"],
+        "licences": sorted({licence or "not stated" for licence in licences}),
+    }
+    trained = [*before.get("earlier_training", []), earlier]
+    return {"encoder": before["encoder"], "base_model": before["base_model"], "earlier_training": trained}
 
 
 def _evaluate(trainer: TripletTrainer, dataset: datasets.Dataset, records: Sequence[Record]) -> Figures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -21,8 +22,9 @@ from tiny_models import tiny_encoder
 from tiny_runs import launch
 
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor
-from d2e2s.arguments import NOT_ARGUMENTS, Arguments, ConfigArguments, parse_arguments
+from d2e2s.arguments import NOT_ARGUMENTS, Arguments, ConfigArguments, DataArguments, parse_arguments
 from d2e2s.calibration import calibration_figures, fit_temperature, pair_decisions
+from d2e2s.compare import describe
 from d2e2s.data_scripts.records import read_records, write_records
 from d2e2s.evaluation import choose_threshold, keep_confident, to_triplets
 from d2e2s.metrics.aste.scoring import triplet_metrics
@@ -679,6 +681,31 @@ def test_held_out_sentences_are_not_trained_on(words: Callable[..., list[str]], 
     assert figures["train_sentences"] == SIZES["train"] - 3 + 4 and figures["further_train_sentences"] == 4
     with pytest.raises(ValueError, match="--held_out_file is for training"):
         parse_arguments([*words(do_train=None), "--held_out_file", str(files[0])])
+
+
+def test_training_that_goes_on_says_what_the_checkpoint_was_trained_on(
+    words: Callable[..., list[str]], finished: Path, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the figures, the card and the comparison: the encoder stays the encoder, however often it goes on."""
+    before = json.loads((finished / "all_results.json").read_text(encoding="utf-8"))
+    plain = {"encoder_name_or_path": None, "head_size": None, "parser_size": None, "num_train_epochs": 1}
+    once = run(parse_arguments(words(**plain, model_name_or_path=finished)))
+    title = DataArguments(**before["arguments"]["data"]).title()
+    step = {"data": title, "sentences": SIZES["train"], "licences": ["not stated"]}
+    assert once["earlier_training"] == [step] and "earlier_training" not in before
+    assert (once["encoder"], once["base_model"]) == (before["encoder"], before["base_model"])
+    said = f" Before that, trained on {SIZES['train']} sentences of {title} (licence: not stated)."
+    assert (tmp_path / "out" / "README.md").read_text(encoding="utf-8").count(said) == 1
+    first = shutil.move(tmp_path / "out", tmp_path / "first")
+    twice = run(parse_arguments(words(**plain, model_name_or_path=first)))
+    assert twice["earlier_training"] == [step, step] and twice["encoder"] == before["encoder"]
+    assert (tmp_path / "out" / "README.md").read_text(encoding="utf-8").count(said) == 2
+    assert describe(twice)[0].endswith(2 * f", after {SIZES['train']} sentences of {title}")
+    (first / "all_results.json").write_text("{}", encoding="utf-8")
+    shutil.rmtree(tmp_path / "out")
+    unknown = run(parse_arguments(words(**plain, model_name_or_path=first)))
+    assert "earlier_training" not in unknown and unknown["encoder"] == str(first)
+    assert "what the checkpoint was trained on is not known" in caplog.text
 
 
 def test_trees_join_the_training_and_are_scored(
