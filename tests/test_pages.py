@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,17 @@ def test_reliability_page_gives_what_the_fuzzer_found() -> None:
     assert f"{again['examples']:,} inputs: {again['failures']} faults" in page
 
 
+def test_the_readme_gives_what_two_steps_came_to() -> None:
+    """Mean and standard deviation of the seeds, and how many sentences the first step has."""
+    page = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for prefix in ("test", "eval"):
+        for name in ("14res", "14lap", "15res"):
+            runs = [results(f"two_steps/{name}-seed{seed}.json") for seed in (42, 43, 44)]
+            figures = [100 * run[f"{prefix}_triplet_f1"] for run in runs]
+            assert f"{statistics.mean(figures):.2f} ± {statistics.stdev(figures):.2f}" in page
+    assert {results(f"two_steps/joint-seed{seed}.json")["train_sentences"] for seed in (42, 43, 44)} == {2274}
+
+
 TRIALS = {
     "configs/minilm.yaml": {
         "64.35": "runs/14res-seed42.json",
@@ -127,6 +139,7 @@ TRIALS = {
     "docs/own_data.md": {
         "65.97": "trials/14res-seed42-lr1.5e-4-with-14lap-15res.json",
         "65.94": "trials/14res-seed42-lr1.5e-4-24-epochs.json",
+        "68.06": "trials/15res-seed42-lr1.5e-4.json",
     },
 }
 

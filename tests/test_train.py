@@ -125,7 +125,9 @@ def test_later_file_overrides_earlier(words: Callable[..., list[str]], tmp_path:
         parse_arguments([str(data), str(tmp_path / "absent.yaml"), *words()])
 
 
-def test_where_the_model_starts_from_is_said_by_the_last_source(words: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_where_the_model_starts_from_is_said_by_the_last_source(
+    words: Callable[..., list[str]], tmp_path: Path
+) -> None:
     plain = words(encoder_name_or_path=None)
     files = {"encoder": tmp_path / "encoder.yaml", "model": tmp_path / "model.yaml"}
     for kind, file in files.items():
