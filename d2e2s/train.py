@@ -292,6 +292,8 @@ def _load_held_out(data: DataArguments, splits: dict[str, list[Record]]) -> set[
         records = splits["train"]
         splits["train"] = [record for record in records if _letters(record) not in held_out]
         new = len(splits["train"])
+        if not new:
+            raise ValueError(f"--held_out_file leaves no sentence of {data.train_file} to train on")
         logger.info("%s: %d sentences to train on, %d left out: held out", data.train_file, new, len(records) - new)
     return held_out
 

@@ -15,7 +15,13 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 import d2e2s
 from d2e2s import cli
-from d2e2s.arguments import ConfigArguments, DataArguments, ModelArguments, TripletTrainingArguments
+from d2e2s.arguments import (
+    ConfigArguments,
+    DataArguments,
+    ModelArguments,
+    TripletTrainingArguments,
+    parse_arguments,
+)
 from d2e2s.encoders import EMBEDDED_ENCODERS
 
 ROOT = Path(__file__).parents[1]
@@ -70,8 +76,8 @@ def test_constraints_pin_every_direct_dependency() -> None:
     assert not [version for version in pins.values() if "+" in version]
 
 
-# What an encoder or a second step wants, after the file of a data set; and a first step, which scores nothing.
-PARTS = {"minilm", "from_joint", "joint"}
+PARTS = ["minilm", "from_joint"]  # what an encoder or a second step wants, after the file of a data set
+FIRST_STEPS = ["joint"]  # they score nothing
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -81,8 +87,26 @@ def test_recipes_hold_known_arguments(path: Path) -> None:
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     arguments = recipe.get("base", recipe)  # of a study or a search: what all its runs share
     assert set(arguments) <= known
-    whole = "base" not in recipe and path.stem not in PARTS
+    whole = "base" not in recipe and path.stem not in (*PARTS, *FIRST_STEPS)
     assert not whole or all(recipe[name] for name in ("do_train", "do_eval", "do_predict"))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_makes_a_whole_recipe_of_a_data_set(part: str) -> None:
+    arguments = parse_arguments([str(ROOT / "configs" / f"{name}.yaml") for name in ("14res", part)])
+    training, start = arguments.training, arguments.model
+    assert training.do_train and training.do_eval and training.do_predict
+    assert (start.encoder_name_or_path is None) == (part == "from_joint")
+
+
+@pytest.mark.parametrize("step", FIRST_STEPS)
+def test_a_first_step_holds_out_all_that_its_data_sets_score(step: str) -> None:
+    arguments = parse_arguments([str(ROOT / "configs" / f"{step}.yaml")])
+    data, training = arguments.data, arguments.training
+    assert training.do_train and not training.do_eval and not training.do_predict
+    files = [str(data.train_file), *(data.further_train_file or [])]
+    scored = {file.replace("train.jsonl", f"{split}.jsonl") for file in files for split in ("dev", "test")}
+    assert len(files) > 1 and set(data.held_out_file or []) == scored
 
 
 def test_lowest_versions_are_the_lower_bounds() -> None:

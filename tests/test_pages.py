@@ -134,6 +134,7 @@ TRIALS = {
         "64.35": "runs/14res-seed42.json",
         "65.64": "trials/14res-seed42-lr1e-4-head5e-4.json",
         "65.67": "trials/14res-seed42-lr2e-4-head3e-4.json",
+        "65.83": "trials/14res-seed42-lr1.5e-4.json",
         "65.94": "trials/14res-seed42-lr1.5e-4-24-epochs.json",
     },
     "docs/own_data.md": {

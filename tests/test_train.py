@@ -681,12 +681,14 @@ def test_held_out_sentences_are_not_trained_on(words: Callable[..., list[str]], 
     both = ["--further_train_file", str(files[1]), "--held_out_file", str(files[0]), str(files[0])]
     figures = run(parse_arguments([*plain, *both]))
     assert figures["train_sentences"] == SIZES["train"] - 3 + 4 and figures["further_train_sentences"] == 4
+    with pytest.raises(ValueError, match=r"--held_out_file leaves no sentence of \S*train\.jsonl"):
+        run(parse_arguments([*plain, "--held_out_file", str(data / "train.jsonl")]))
     with pytest.raises(ValueError, match="--held_out_file is for training"):
         parse_arguments([*words(do_train=None), "--held_out_file", str(files[0])])
 
 
 def test_training_that_goes_on_says_what_the_checkpoint_was_trained_on(
-    words: Callable[..., list[str]], finished: Path, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    words: Callable[..., list[str]], finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In the figures, the card and the comparison: the encoder stays the encoder, however often it goes on."""
     before = json.loads((finished / "all_results.json").read_text(encoding="utf-8"))
