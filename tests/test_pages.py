@@ -118,14 +118,20 @@ def test_reliability_page_gives_what_the_fuzzer_found() -> None:
     assert f"{again['examples']:,} inputs: {again['failures']} faults" in page
 
 
+def spread(pattern: str, figure: str) -> str:
+    """Of a figure in the results files of a pattern: mean and standard deviation, or the one value; in percent."""
+    files = sorted((ROOT / "results").glob(pattern))
+    values = [100 * json.loads(path.read_text(encoding="utf-8"))[figure] for path in files]
+    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{deviation}"
+
+
 def test_the_readme_gives_what_two_steps_came_to() -> None:
     """Mean and standard deviation of the seeds, and how many sentences the first step has."""
     page = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    for prefix in ("test", "eval"):
+    for figure in ("test_triplet_f1", "eval_triplet_f1"):
         for name in ("14res", "14lap", "15res"):
-            runs = [results(f"two_steps/{name}-seed{seed}.json") for seed in (42, 43, 44)]
-            figures = [100 * run[f"{prefix}_triplet_f1"] for run in runs]
-            assert f"{statistics.mean(figures):.2f} ± {statistics.stdev(figures):.2f}" in page
+            assert spread(f"two_steps/{name}-seed*.json", figure) in page
     assert {results(f"two_steps/joint-seed{seed}.json")["train_sentences"] for seed in (42, 43, 44)} == {2274}
 
 
@@ -151,3 +157,13 @@ def test_trials_are_given_as_they_came_out(page: str) -> None:
     assert sorted(shown) == sorted(TRIALS[page])
     for figure, name in TRIALS[page].items():
         assert figure == f"{100 * results(name)['eval_triplet_f1']:.2f}"
+
+
+def test_the_experiments_page_gives_every_trial_as_it_came_out() -> None:
+    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    table = page[page.index("<!-- recipe:begin -->") : page.index("<!-- recipe:end -->")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if "`" in line]
+    for _, _, runs, dev_f1, _ in rows:
+        assert spread(runs.strip("`"), "eval_triplet_f1") == dev_f1
+    shown = {path for row in rows for path in (ROOT / "results").glob(row[2].strip("`"))}
+    assert set((ROOT / "results" / "trials").iterdir()) <= shown
