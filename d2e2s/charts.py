@@ -1,4 +1,4 @@
-"""Charts for pages: matplotlib figures as SVG that stands in the page and takes the page's colours, light and dark."""
+"""Charts: matplotlib figures as SVG, light and dark, that stands in a page and takes its colours, or in a file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 
 import matplotlib
 from cycler import cycler
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .metrics.aste.scoring import Count
+from .pages import asset
 
-# What matplotlib is told, and the variable of `drawing.css` that takes its place in the page.
+# What matplotlib is told, and the variable of `colours.css` that takes its place in the page.
 COLOURS = {
     "#010101": "var(--ink)",
     "#020202": "var(--muted)",
@@ -74,14 +75,33 @@ def plain(text: str) -> str:
 
 def to_svg(figure: Figure, label: str) -> Markup:
     """A figure as an `<svg>` element as wide as its place, with nothing outside it and no rule for the page."""
+    box, inside = _parts(figure)
+    return Markup('<svg class="chart" role="img" aria-label="{}" viewBox="{}">{}').format(label, box, Markup(inside))
+
+
+def to_file(figure: Figure, title: str, description: str) -> str:
+    """A figure as an SVG file, with colours of its own, on paper, and what it shows in words."""
+    box, inside = _parts(figure)
+    width, height = box.split()[2:]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box}" '
+        f'width="{width}pt" height="{height}pt" role="img" aria-labelledby="title desc">\n'
+        f'<title id="title">{escape(title)}</title>\n<desc id="desc">{escape(description)}</desc>\n'
+        f"<style>{asset('colours.css')}</style>\n"
+        f'<rect width="100%" height="100%" style="fill: var(--paper)"/>{inside}'
+    )
+
+
+def _parts(figure: Figure) -> tuple[str, str]:
+    """The view box of a figure's SVG, and the rest of it, from after the opening tag."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata=NO_METADATA)
-    text = re.sub(r"^.*?<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>", r'<svg viewBox="\1">', file.getvalue(), flags=re.DOTALL)
-    text = re.sub(r"<style.*?</style>|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    found = re.search(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>", file.getvalue())
+    assert found is not None  # matplotlib always writes one
+    inside = re.sub(r"<style.*?</style>|<metadata>.*?</metadata>", "", file.getvalue()[found.end() :], flags=re.DOTALL)
     for colour, variable in COLOURS.items():
-        text = text.replace(colour, variable)
-    head = Markup('<svg class="chart" role="img" aria-label="{}" ').format(label)
-    return Markup(head + Markup(text.removeprefix("<svg ")))
+        inside = inside.replace(colour, variable)
+    return found[1], inside
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]], best_step: int | None) -> list[Markup]:

@@ -28,7 +28,7 @@ from . import charts, drawing
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.records import write_atomically
 from .errors import EXPECTED, refuse
-from .pages import markdown_table
+from .pages import markdown_table, style
 
 RESULTS = "all_results.json"
 FIGURES = {
@@ -238,7 +238,7 @@ def page(runs: Iterable[Results]) -> Markup:
     data = dict.fromkeys(configuration.data for configuration in found)
     return drawing.render(
         "compare.html.jinja",
-        style=drawing.asset("drawing.css") + drawing.asset("page.css"),
+        style=style("drawing.css", "page.css"),
         title=f"{sum(len(configuration.runs) for configuration in found)} runs",
         header=[*HEADER, *FIGURES.values()],
         rows=[row(configuration) for configuration in found],

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from spacy import displacy
 
-TEMPLATES = Path(__file__).parent / "templates"
+from .pages import TEMPLATES
+
 # Class of a sentiment in `drawing.css`, and the sign on its arc: colour alone does not reach everybody.
 SENTIMENTS = {"POS": ("positive", "+"), "NEG": ("negative", "−"), "NEU": ("neutral", "○")}
 ROOT_NODE = "(root)"
@@ -64,11 +64,6 @@ def environment() -> Environment:
 def render(template: str, **values: Any) -> Markup:
     """A template of the folder `templates`; values that are not `Markup` are escaped."""
     return Markup(environment().get_template(template).render(**values))
-
-
-def asset(name: str) -> Markup:
-    """A file of the folder `templates` as it stands: our own style or script."""
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def sentence(text: str, triplets: Sequence[Triplet]) -> Markup:

@@ -1,4 +1,4 @@
-"""Tables, and generated parts of hand-written pages."""
+"""Tables, generated parts of hand-written pages, and the styles and scripts of whole ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from markupsafe import Markup
+
 from .data_scripts.records import write_atomically
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -28,3 +32,13 @@ def write_between_marks(page: Path, name: str, text: str) -> None:
         raise ValueError(f"{page}: no line {begin.strip()} followed by {end}")
     new = pattern.sub(lambda _: begin + text + end, old)
     write_atomically(page, lambda temporary: temporary.write_text(new, encoding="utf-8"))
+
+
+def asset(name: str) -> Markup:
+    """A file of the folder `templates` as it stands: our own style or script."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def style(*names: str) -> Markup:
+    """The colours, light and dark, and the style sheets that use them."""
+    return Markup("").join(asset(name) for name in ("colours.css", *names))

@@ -29,6 +29,7 @@ from .errors import EXPECTED, refuse
 from .evaluation import to_triplets
 from .metrics.aste.scoring import Triplet
 from .modeling_d2e2s import D2E2SForTripletExtraction
+from .pages import asset, style
 from .processing_d2e2s import D2E2SProcessor, DataCollatorForTripletExtraction
 
 PREFIXES = {"test": "test", "dev": "eval"}  # of the figures of a split
@@ -148,8 +149,8 @@ def page(run: Run, sentences: Sequence[str] | None = None) -> Markup:
     found = [analysis.outcomes(sentence) for sentence in run.sentences]
     return drawing.render(
         "report.html.jinja",
-        style=drawing.asset("drawing.css") + drawing.asset("page.css"),
-        script=drawing.asset("drawing.js") + drawing.asset("report.js"),
+        style=style("drawing.css", "page.css"),
+        script=asset("drawing.js") + asset("report.js"),
         title=f"{run.folder.resolve().name}: {run.split}",
         described=describe(run.figures),
         tiles=list(tiles(run)),

@@ -184,9 +184,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
-    """Interval of the mean by Student's t; None for a single value, which has none."""
-    if len(values) < 2:
+def mean_interval(values: Sequence[float], deviation: Deviation | None = None) -> tuple[float, float] | None:
+    """95 % interval of the mean by Student's t; None for a single value without a deviation of its like.
+
+    Args:
+        deviation: that of the values, from `pooled_deviation` of more than these; None = from these alone.
+    """
+    spread = deviation or pooled_deviation([values])
+    if spread is None:
         return None
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
+    half = stats.t.ppf(0.975, spread[1]) * spread[0] / math.sqrt(len(values))
     return float(np.mean(values) - half), float(np.mean(values) + half)

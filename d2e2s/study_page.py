@@ -15,6 +15,7 @@ import matplotlib
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
+from .charts import SERIES, STYLE, to_file
 from .data_scripts.records import write_atomically
 from .pages import markdown_table, write_between_marks
 from .significance import LEVEL, RESAMPLES, Comparison, Deviation, compare, holm, mean_interval, pooled_deviation
@@ -29,15 +30,16 @@ TESTS = f"""## How it is measured
 
 Every run trains on the whole train split; the whole dev split selects its epoch, its temperature and its decision
 threshold; the whole test split is scored once, with those. ± is the standard deviation over seeds, the interval the
-95 % interval of the mean (Student's t). F1 in percent, differences in points of F1.
+95 % interval of the mean (Student's t, with the standard deviation that is pooled over all rows of the data set: two or
+three runs of a row alone could not tell). F1 in percent, differences in points of F1.
 
 - **Difference and its interval**: micro F1 over the test sentences, the counts of a sentence summed over the seeds;
   95 % interval by the paired bootstrap: sentences drawn with replacement, {RESAMPLES} times.
 - **p, sentences**: approximate randomisation (`scipy.stats.permutation_test`): the two sides of a sentence, each with
   all its seeds, exchanged at random, {RESAMPLES} times; two-sided. **p, bootstrap**: the share of the draws of the
   bootstrap that lie as far from the difference found as that lies from none; two-sided.
-- **p, seeds**: Student's t-test on the F1 of the runs, their standard deviation pooled over all rows of the data set;
-  two-sided. It assumes that all rows vary alike from seed to seed: two or three runs of a row alone could not tell.
+- **p, seeds**: Student's t-test on the F1 of the runs, with the same pooled standard deviation; two-sided. Both assume
+  that all rows vary alike from seed to seed.
 - **p, Holm**: of the larger of *p, sentences* and *p, seeds*, corrected for the number of rows in the table. A row is
   called better or worse if it is below {LEVEL}: neither chance in the sentences nor chance in the seeds explains the
   difference. With one seed nothing can be shown.
@@ -68,7 +70,8 @@ def summarise(study: Study, resamples: int = RESAMPLES) -> Values:
     datasets = {}
     for dataset, rows in study.datasets.items():
         runs = {row: found.get((dataset, study.trained_row(row)), []) for row in rows}
-        lines = [_line(study, row, runs[row]) for row in rows]
+        deviation = _deviation(study, runs)
+        lines = [_line(study, row, runs[row], deviation) for row in rows]
         _compare_rows(study, lines, runs, resamples)
         asked = [each for each in study.questions if each.against in rows and set(each.rows) & set(rows)]
         answers = [_answer(study, question, runs, resamples) for question in asked]
@@ -81,7 +84,7 @@ def _suffix(study: Study, row: str) -> str:
     return "_predicted_syntax" if WITHOUT_HEADS in study.rows[row] else ""
 
 
-def _line(study: Study, row: str, runs: Sequence[Values]) -> Values:
+def _line(study: Study, row: str, runs: Sequence[Values], deviation: Deviation | None) -> Values:
     """A row of the tables; figures that there are none of are None."""
     suffix = _suffix(study, row)
     peeked = [] if suffix else [best for run in runs if (best := _best_on_test(run)) is not None]
@@ -90,7 +93,7 @@ def _line(study: Study, row: str, runs: Sequence[Values]) -> Values:
         "row": row,
         "seeds": [run["seed"] for run in scored],
         "dev_f1": _spread([run[f"eval{suffix}_triplet_f1"] for run in scored]),
-        "test_f1": _spread([run[f"test{suffix}_triplet_f1"] for run in scored]),
+        "test_f1": _spread([run[f"test{suffix}_triplet_f1"] for run in scored], deviation),
         "chosen_on_test_f1": _spread([best["triplet_f1_whole_batches"] for best in peeked]),
         "chosen_on_test_sentences": peeked[0]["sentences_whole_batches"] if peeked else None,
         "test_sentences": runs[0]["test_sentences"] if runs else None,
@@ -108,12 +111,13 @@ def _best_on_test(run: Values) -> Values | None:
     return max(peeked, key=lambda epoch: epoch["triplet_f1_whole_batches"]) if peeked else None
 
 
-def _spread(values: Sequence[float]) -> Values | None:
+def _spread(values: Sequence[float], deviation: Deviation | None = None) -> Values | None:
+    """Mean, standard deviation and values; the mean's interval is from the deviation of all rows, if it is given."""
     if not values:
         return None
-    interval = mean_interval(values)
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return {"mean": statistics.mean(values), "sd": deviation, "interval": interval, "values": list(values)}
+    sd = statistics.stdev(values) if len(values) > 1 else None
+    interval = mean_interval(values, deviation)
+    return {"mean": statistics.mean(values), "sd": sd, "interval": interval, "values": list(values)}
 
 
 def _mean(runs: Sequence[Values], name: str) -> float | None:
@@ -350,21 +354,22 @@ def _plots(study: Study, summary: Values, folder: Path) -> dict[str, Path]:
 
 def _plot(lines: Sequence[Values], dataset: str, path: Path) -> None:
     """Means with the 95 % interval over seeds, the seeds as points, and hollow what would have been chosen on test."""
-    style: Any = {"svg.hashsalt": "d2e2s", "svg.fonttype": "none", "axes.spines.top": False, "axes.spines.right": False}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(8, 1.4 + 0.36 * len(lines)), layout="constrained", facecolor="white")
+    title = f"Triplet F1 on {dataset} test"
+    means = "; ".join(f"{line['row']} {_mean_and_spread(line['test_f1'])}" for line in lines)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8, 1.4 + 0.36 * len(lines)), layout="constrained")
         axes = figure.subplots()
         for place, line in enumerate(lines):
             _plot_line(axes, place, line)
         axes.set_yticks(range(len(lines)), [line["row"] for line in lines], parse_math=False)
         axes.set_ylim(len(lines) - 0.5, -0.5)
         axes.set_xlabel(f"triplet F1 on {dataset} test, %")
-        axes.grid(axis="x", color="#dddddd", linewidth=0.8)
-        axes.set_axisbelow(True)
+        axes.grid(visible=False, axis="y")
         handles, labels = axes.get_legend_handles_labels()
         kinds = dict(zip(labels, handles, strict=True))
         figure.legend(kinds.values(), kinds.keys(), loc="outside upper center", ncols=3, frameon=False, fontsize=9)
-        write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
+        text = to_file(figure, title, f"Mean and standard deviation over seeds, in percent: {means}.")
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _plot_line(axes: Any, place: int, line: Values) -> None:
@@ -372,13 +377,13 @@ def _plot_line(axes: Any, place: int, line: Values) -> None:
     low, high = test["interval"] or (test["mean"], test["mean"])
     errors = [[100 * (test["mean"] - low)], [100 * (high - test["mean"])]]
     axes.errorbar(
-        100 * test["mean"], place, xerr=errors, fmt="D", color="#1b4f8a", capsize=3, label="mean, 95 % interval"
+        100 * test["mean"], place, xerr=errors, fmt="D", color=SERIES[0], capsize=3, label="mean, 95 % interval"
     )
     seeds = [100 * value for value in test["values"]]
-    axes.scatter(seeds, [place + 0.22] * len(seeds), s=12, color="#1b4f8a", alpha=0.6, label="a seed")
+    axes.scatter(seeds, [place + 0.22] * len(seeds), s=12, color=SERIES[0], alpha=0.6, label="a seed")
     if chosen is not None:
         label = "chosen on test (not a result)"
-        axes.scatter(100 * chosen["mean"], place, facecolors="none", edgecolors="#b3541e", zorder=3, label=label)
+        axes.scatter(100 * chosen["mean"], place, facecolors="none", edgecolors=SERIES[1], zorder=3, label=label)
 
 
 def _as_html(page: Path) -> str:

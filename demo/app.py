@@ -24,6 +24,7 @@ from markupsafe import Markup
 
 from d2e2s import TripletExtractionPipeline, drawing
 from d2e2s.errors import EXPECTED, refuse
+from d2e2s.pages import asset, style
 from d2e2s.predict import (
     FORMATS,
     OUTPUT_COLUMN,
@@ -296,7 +297,7 @@ def launch(model: str, host: str | None = None, port: int | None = None, **optio
         share=False,
         theme=THEME,
         # In the head, because Gradio rewrites the selectors of `css`.
-        head=f"<style>{drawing.asset('drawing.css')}{STYLE}</style><script>{drawing.asset('drawing.js')}</script>",
+        head=f"<style>{style('drawing.css')}{STYLE}</style><script>{asset('drawing.js')}</script>",
         max_file_size="20mb",
         footer_links=["api"],
         **options,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from d2e2s import drawing
+from d2e2s.pages import asset
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 
@@ -134,5 +135,5 @@ def test_shares_are_parts_of_the_row() -> None:
 
 
 def test_styles_and_scripts_load_nothing() -> None:
-    for name in ("drawing.css", "page.css", "drawing.js", "report.js"):
-        assert not re.search(r"https?://|url\(|@import|</", drawing.asset(name)), name
+    for name in ("colours.css", "drawing.css", "page.css", "drawing.js", "report.js"):
+        assert not re.search(r"https?://|url\(|@import|</", asset(name)), name

@@ -156,3 +156,11 @@ def test_mean_interval() -> None:
     half = 4.302652729749464 / np.sqrt(3)
     assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - half, 2 + half))
     assert mean_interval([1.0]) is None
+
+
+def test_mean_interval_with_the_deviation_of_more_runs() -> None:
+    """Two values alone have one degree of freedom, which says next to nothing."""
+    deviation = pooled_deviation([[1.0, 2.0, 3.0], [5.0, 6.0, 7.0]])
+    half = 2.7764451 * 1.0 / 2**0.5  # t of four degrees of freedom
+    assert mean_interval([4.0, 4.0], deviation) == pytest.approx((4 - half, 4 + half))
+    assert mean_interval([4.0], deviation) == pytest.approx((4 - 2.7764451, 4 + 2.7764451))

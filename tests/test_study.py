@@ -241,7 +241,9 @@ def test_the_first_sentence_says_what_the_p_values_say(
     assert own["test_f1"]["values"] != first["test_f1"]["values"] and own["chosen_on_test_f1"] is None
     assert f"| {100 * mean:.2f} ± " in page and "chosen on test, 112 of 120 sentences" in page
     assert "99.00" in page and first["chosen_on_test_f1"]["mean"] == 0.99
-    assert (tmp_path / "docs" / "images" / "page-toy.svg").read_text().count("errorbar") == 0
+    plot = (tmp_path / "docs" / "images" / "page-toy.svg").read_text()
+    assert f'<desc id="desc">Mean and standard deviation over seeds, in percent: TIN + basic {100 * mean:.2f}' in plot
+    assert "prefers-color-scheme: dark" in plot and "#1010" not in plot
     assert "## What the figures do not show" in page
 
 
