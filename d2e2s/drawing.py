@@ -1,7 +1,7 @@
 """Pictures of a sentence as HTML: triplets as coloured terms joined by arcs, dependency trees, graphs as heat maps.
 
-Whatever a text holds stays text: every value that reaches a template is escaped. `drawing.css` and `drawing.js`, which
-pages hold once, give the colours and place the arcs wherever the lines of a sentence break.
+Whatever a text holds stays text: every value that reaches a template is escaped. `colours.css`, `drawing.css` and
+`drawing.js`, which pages hold once, give the looks and place the arcs wherever the lines of a sentence break.
 """
 
 from __future__ import annotations

@@ -184,14 +184,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def mean_interval(values: Sequence[float], deviation: Deviation | None = None) -> tuple[float, float] | None:
-    """95 % interval of the mean by Student's t; None for a single value without a deviation of its like.
+def mean_interval(values: Sequence[float], deviation: Deviation) -> tuple[float, float]:
+    """95 % interval of the mean by Student's t.
 
     Args:
-        deviation: that of the values, from `pooled_deviation` of more than these; None = from these alone.
+        deviation: that of a value, from `pooled_deviation` of these and their like.
     """
-    spread = deviation or pooled_deviation([values])
-    if spread is None:
-        return None
-    half = stats.t.ppf(0.975, spread[1]) * spread[0] / math.sqrt(len(values))
+    half = stats.t.ppf(0.975, deviation[1]) * deviation[0] / math.sqrt(len(values))
     return float(np.mean(values) - half), float(np.mean(values) + half)

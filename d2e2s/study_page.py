@@ -112,11 +112,11 @@ def _best_on_test(run: Values) -> Values | None:
 
 
 def _spread(values: Sequence[float], deviation: Deviation | None = None) -> Values | None:
-    """Mean, standard deviation and values; the mean's interval is from the deviation of all rows, if it is given."""
+    """Mean, standard deviation and values, and the mean's interval if the deviation of all rows is given."""
     if not values:
         return None
     sd = statistics.stdev(values) if len(values) > 1 else None
-    interval = mean_interval(values, deviation)
+    interval = mean_interval(values, deviation) if deviation else None
     return {"mean": statistics.mean(values), "sd": sd, "interval": interval, "values": list(values)}
 
 
@@ -367,7 +367,7 @@ def _plot(lines: Sequence[Values], dataset: str, path: Path) -> None:
         axes.grid(visible=False, axis="y")
         handles, labels = axes.get_legend_handles_labels()
         kinds = dict(zip(labels, handles, strict=True))
-        figure.legend(kinds.values(), kinds.keys(), loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+        figure.legend(kinds.values(), kinds.keys(), loc="outside upper center", ncols=3, fontsize=9)
         text = to_file(figure, title, f"Mean and standard deviation over seeds, in percent: {means}.")
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 

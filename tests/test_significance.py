@@ -154,13 +154,16 @@ def test_holm() -> None:
 def test_mean_interval() -> None:
     # mean 2, standard deviation 1, t(0.975, 2) = 4.3027
     half = 4.302652729749464 / np.sqrt(3)
-    assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - half, 2 + half))
-    assert mean_interval([1.0]) is None
+    deviation = pooled_deviation([[1.0, 2.0, 3.0]])
+    assert deviation is not None
+    assert mean_interval([1.0, 2.0, 3.0], deviation) == pytest.approx((2 - half, 2 + half))
+    assert pooled_deviation([[1.0]]) is None
 
 
 def test_mean_interval_with_the_deviation_of_more_runs() -> None:
     """Two values alone have one degree of freedom, which says next to nothing."""
     deviation = pooled_deviation([[1.0, 2.0, 3.0], [5.0, 6.0, 7.0]])
+    assert deviation is not None
     half = 2.7764451 * 1.0 / 2**0.5  # t of four degrees of freedom
     assert mean_interval([4.0, 4.0], deviation) == pytest.approx((4 - half, 4 + half))
     assert mean_interval([4.0], deviation) == pytest.approx((4 - 2.7764451, 4 + 2.7764451))
