@@ -410,6 +410,11 @@ def _build_trainer(
     return trainer
 
 
+def _device_name(device: torch.device) -> str:
+    """The GPU's own name where it has one: its kind alone says little about seconds and memory."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: dict[str, list[Record]]) -> Figures:
     """What the figures depend on."""
     training, data = arguments.training, arguments.data
@@ -420,7 +425,7 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
         "data_card": read_dataset_card(Path(file).parent),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "encoder_parameters": sum(parameter.numel() for parameter in model.d2e2s.encoder.parameters()),
-        "device": training.device.type,
+        "device": _device_name(training.device),
         "processes": training.world_size,
         "versions": {
             "d2e2s": __version__,
