@@ -225,9 +225,11 @@ def test_the_readme_says_what_the_study_says() -> None:
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     sets = results("study/summary.json")["datasets"]
     assert {tuple(row["seeds"]) for data in sets.values() for row in data["rows"]} == {(42, 43, 44)}
-    fusions, basic, graphs = zip(*(data["questions"][:3] for data in sets.values()), strict=True)
+    fusions, graphs, basic = zip(*(data["questions"][:3] for data in sets.values()), strict=True)
     assert all(test["verdict"] == "no difference shown" for asked in fusions for test in asked["rows"].values())
-    verdicts = {name: [test["verdict"] for test in asked["rows"].values()] for name, asked in zip(sets, basic, strict=True)}
+    verdicts = {
+        name: [test["verdict"] for test in asked["rows"].values()] for name, asked in zip(sets, basic, strict=True)
+    }
     assert verdicts == {"14res": ["worse"], "14lap": ["no difference shown"], "15res": ["no difference shown"]}
     (worse,) = basic[list(sets).index("14res")]["rows"].values()
     assert f"(−{abs(100 * worse['difference']):.2f} points of F1, p = {worse['p_holm']:.3f})" in readme
