@@ -254,7 +254,7 @@ def test_the_readme_says_what_the_study_says() -> None:
     }
     assert verdicts == {"14res": ["worse"], "14lap": ["no difference shown"], "15res": ["no difference shown"]}
     difference, p = compared("cross-attention-basic-semgcn", "tin-basic-semgcn", "study*/14res")
-    assert f"(−{-difference} points of F1 over six runs each, p = {p})" in readme
+    assert f"(−{-difference} points of F1 over six runs each, p = {p}, a question asked late)" in readme
     beat = {name: asked["rows"].values() for name, asked in zip(sets, graphs, strict=True)}
     assert {test["verdict"] for test in beat.pop("14lap")} == {"better"}
     assert {test["verdict"] for tests in beat.values() for test in tests} == {"no difference shown"}

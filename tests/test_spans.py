@@ -104,7 +104,8 @@ def test_boundary_attention_is_a_softmax_inside_each_span(length: int, width: in
     refined = layer(words)
     expected = refine(layer, words[0], spans(length, width))
     for (i, j), row in zip(spans(length, width), expected, strict=True):
-        torch.testing.assert_close(refined[0, i, j - i - 1], row, atol=1e-5, rtol=1e-5)
+        # Scores of some hundreds, so that the running maximum matters, are rounded by up to 3e-5 before the softmax.
+        torch.testing.assert_close(refined[0, i, j - i - 1], row, atol=5e-4, rtol=0)
 
 
 @pytest.mark.parametrize("boundary_refinement", [False, True])
