@@ -122,12 +122,12 @@ class BoundaryAttention(nn.Module):
     def _attend(self, boundary: Tensor, key: Tensor, direction: int) -> list[Tensor]:
         """For each width, each word's attention over itself and its next (direction 1) or previous (-1) words."""
         query, value = boundary.chunk(2, -1)
-        scale = query.shape[-1] ** -0.5
-        score = (query * key).sum(-1, keepdim=True).float() * scale
-        peak, weight, total = score, torch.ones_like(score), value.float()
+        scale, wide = query.shape[-1] ** -0.5, torch.promote_types(value.dtype, torch.float32)
+        score = (query * key).sum(-1, keepdim=True).to(wide) * scale
+        peak, weight, total = score, torch.ones_like(score), value.to(wide)
         sums = [value]
         for d in range(1, self.width):
-            score = (query * shift(key, direction * d)).sum(-1, keepdim=True).float() * scale
+            score = (query * shift(key, direction * d)).sum(-1, keepdim=True).to(wide) * scale
             new_peak = torch.maximum(peak, score)
             old, new = torch.exp(peak - new_peak), torch.exp(score - new_peak)
             weight, total = weight * old + new, total * old + new * shift(value, direction * d)

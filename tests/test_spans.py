@@ -100,12 +100,12 @@ def test_range_max_of_long_sentences() -> None:
 @given(lengths, widths, seeds)
 def test_boundary_attention_is_a_softmax_inside_each_span(length: int, width: int, seed: int) -> None:
     torch.manual_seed(seed)
-    layer, words = BoundaryAttention(6, 4, width), 10 * draw(seed, 1, length, 6)
+    # Scores of some hundreds, so that the running maximum matters; float32 would round them by up to 3e-5.
+    layer, words = BoundaryAttention(6, 4, width).double(), 10 * draw(seed, 1, length, 6).double()
     refined = layer(words)
     expected = refine(layer, words[0], spans(length, width))
     for (i, j), row in zip(spans(length, width), expected, strict=True):
-        # Scores of some hundreds, so that the running maximum matters, are rounded by up to 3e-5 before the softmax.
-        torch.testing.assert_close(refined[0, i, j - i - 1], row, atol=5e-4, rtol=0)
+        torch.testing.assert_close(refined[0, i, j - i - 1], row, atol=1e-12, rtol=1e-12)
 
 
 @pytest.mark.parametrize("boundary_refinement", [False, True])

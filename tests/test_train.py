@@ -29,7 +29,7 @@ from d2e2s.data_scripts.records import read_records, write_records
 from d2e2s.evaluation import choose_threshold, keep_confident, to_triplets
 from d2e2s.metrics.aste.scoring import triplet_metrics
 from d2e2s.parsing import evaluate_parser
-from d2e2s.train import _build_trainer, _tokenize, build_model, main, run, unreachable
+from d2e2s.train import _build_trainer, _device_name, _tokenize, build_model, main, run, unreachable
 from d2e2s.trainer import DivergedError, TripletTrainer, decision_threshold
 
 ROOT = Path(__file__).parents[1]
@@ -814,3 +814,9 @@ def test_a_tokenizer_without_a_mask_token_is_told(words: Callable[..., list[str]
     trainer.processing_class.tokenizer.mask_token = None
     with pytest.raises(ValueError, match="no mask token.*--token_mask_rate 0"):
         trainer.train()
+
+
+def test_figures_name_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU of {device}")
+    assert _device_name(torch.device("cuda", 1)) == "GPU of cuda:1"
+    assert _device_name(torch.device("cpu")) == "cpu"
