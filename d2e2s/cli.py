@@ -9,6 +9,7 @@ from importlib import import_module
 # name: (module with `main(argv) -> exit code`, what it does)
 COMMANDS = {
     "train": ("d2e2s.train", "train and score a model: d2e2s train CONFIG.yaml ... [--argument value ...]"),
+    "ratings": ("d2e2s.ratings", "let an encoder learn ratings of texts first: d2e2s ratings FILE --output_dir DIR"),
     "predict": ("d2e2s.predict", "triplets of raw text: d2e2s predict TEXT|FILE [--model DIR] [--out FILE]"),
     "card": ("d2e2s.card", "write the model card of a run: d2e2s card DIR [--name ORG/NAME] [--seeds DIR ...]"),
     "push": ("d2e2s.hub", "push a run, data or the metric to the Hub: d2e2s push DIR ORG/NAME [--private]"),

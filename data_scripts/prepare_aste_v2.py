@@ -28,6 +28,7 @@ from typing import Any
 
 if __package__:
     from .dataset_card import write_dataset_card
+    from .downloads import fetch
     from .parse_repair import literal_heads, read_arcs, transfer
     from .records import (
         SENTIMENTS,
@@ -40,6 +41,7 @@ if __package__:
     )
 else:  # run as a file from a clone
     from dataset_card import write_dataset_card  # type: ignore
+    from downloads import fetch  # type: ignore
     from parse_repair import literal_heads, read_arcs, transfer  # type: ignore
     from records import (  # type: ignore
         SENTIMENTS,
@@ -147,29 +149,11 @@ def download(name: str, file: str, url: str, allow_unverified: bool = False) -> 
             f"{name}/{file}: no checksum is known for this file, so it is not downloaded; pass --text_dir and "
             "--parse_dir with files that you have, or --allow_unverified to use it as downloaded"
         )
-    try:
-        import pooch
-    except ImportError:
-        raise FileNotFoundError(
-            f"{file} is in no folder and downloading needs pooch; pip install pooch, or pass --text_dir and --parse_dir"
-        ) from None
     if pin is None:
         print(
             f"WARNING: {name}/{file}: no checksum is known for this file, so it is used as downloaded", file=sys.stderr
         )
-    try:
-        return Path(
-            pooch.retrieve(
-                url,
-                known_hash=f"sha256:{pin}" if pin else None,
-                fname=file,
-                path=pooch.os_cache("d2e2s") / name,
-                progressbar=True,
-            )
-        )
-    except (OSError, ValueError) as error:  # no network, or not the file we know
-        reason = " ".join(str(error).split())
-        raise FileNotFoundError(f"cannot download {url} ({reason}); pass --text_dir and --parse_dir") from error
+    return fetch(url, pin, name, "pass --text_dir and --parse_dir")
 
 
 def parse_line(line: str, where: str, drop_implicit: bool = False) -> tuple[list[str], list[dict], int]:

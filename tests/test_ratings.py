@@ -1,0 +1,254 @@
+"""An encoder learns ratings: what it can then, what it leaves behind, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pooch
+import pytest
+import torch
+from tiny_models import KINDS, tiny_encoder
+from transformers import AutoModel, AutoTokenizer
+
+from d2e2s.arguments import parse_arguments
+from d2e2s.data_scripts import vader_ratings
+from d2e2s.data_scripts.dataset_card import read_dataset_card
+from d2e2s.ratings import RatingArguments, learn_ratings, main, read_rated, read_ratings
+from d2e2s.train import run
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "data_scripts" / "sample_corpus"
+GOOD, BAD = ("great", "delicious", "excellent", "friendly"), ("terrible", "bad", "rude", "slow")
+THINGS = ("pizza", "sushi", "wine", "waiter", "staff", "laptop", "screen", "keyboard")
+
+
+def rated(low: float = 1, high: float = 5) -> list[dict[str, Any]]:
+    """Rated texts: the adjective says how."""
+    ratings = [(word, high) for word in GOOD] + [(word, low) for word in BAD]
+    forms = ("the {} is {}", "{} was {} and i have it")
+    return [{"text": form.format(t, word), "rating": r} for t in THINGS for word, r in ratings for form in forms]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_encoder("bert", tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def arguments(encoder: Path, tmp_path: Path) -> Callable[..., RatingArguments]:
+    """Arguments of a short training on `rows`, into `tmp_path/out`."""
+
+    def make(rows: list[dict[str, Any]], **extra: Any) -> RatingArguments:
+        values = {
+            "files": [str(write(tmp_path / "rated.jsonl", rows))],
+            "output_dir": str(tmp_path / "out"),
+            "encoder_name_or_path": str(encoder),
+            "num_train_epochs": 4,
+            "learning_rate": 5e-3,
+            "per_device_train_batch_size": 8,
+            "use_cpu": True,
+        }
+        return RatingArguments(**{**values, **extra})
+
+    return make
+
+
+def weights(folder: Path | str) -> dict[str, torch.Tensor]:
+    return AutoModel.from_pretrained(folder).state_dict()
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_it_learns(family: str, arguments: Callable[..., RatingArguments], tmp_path: Path) -> None:
+    start = tiny_encoder(family, tmp_path / "start")
+    figures = learn_ratings(arguments(rated(), encoder_name_or_path=str(start)))
+    assert figures["correlation"] > 0.8
+    assert figures["texts"] + figures["held_out"] == len(rated()) and figures["held_out"] == 7
+    assert figures == json.loads((tmp_path / "out" / "ratings.json").read_text())
+    before, after = weights(start), weights(tmp_path / "out")
+    assert before.keys() == after.keys()
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert {name for name in before if "embed" in name and "weight" in name} & set(changed)
+    text = "the waiter was terrible"
+    assert AutoTokenizer.from_pretrained(tmp_path / "out")(text) == AutoTokenizer.from_pretrained(start)(text)
+
+
+def test_the_scale_of_ratings_does_not_matter(arguments: Callable[..., RatingArguments], tmp_path: Path) -> None:
+    learn_ratings(arguments(rated(1, 5), num_train_epochs=1))
+    stars = weights(tmp_path / "out")
+    learn_ratings(arguments(rated(0, 100), num_train_epochs=1, output_dir=str(tmp_path / "percent")))
+    percent = weights(tmp_path / "percent")
+    for name in stars:
+        torch.testing.assert_close(stars[name], percent[name])
+    learn_ratings(arguments(rated(1, 5), num_train_epochs=1, seed=7, output_dir=str(tmp_path / "seed")))
+    other = weights(tmp_path / "seed")
+    assert any(not torch.allclose(stars[name], other[name]) for name in stars)
+
+
+def test_a_model_says_what_its_encoder_learned(
+    arguments: Callable[..., RatingArguments], encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")  # the card of the rated texts
+    words = arguments(rated())
+    argv = [*words.files, "--output_dir", words.output_dir, "--encoder_name_or_path", str(encoder)]
+    argv += ["--dataset_name", "reviews of mine", "--num_train_epochs", "1", "--use_cpu"]
+    assert main(argv) == 0
+    assert "correlation with the ratings of 7 other texts: " in capsys.readouterr().out
+    rest = {"train_file": SAMPLE / "dev.jsonl", "eval_strategy": "no", "save_strategy": "no", "max_steps": 1}
+    rest |= {"load_best_model_at_end": False, "do_train": True, "use_cpu": True, "disable_tqdm": True}
+    rest |= {"encoder_name_or_path": tmp_path / "out", "output_dir": tmp_path / "model", "head_size": 16}
+    figures = run(parse_arguments([f"--{name}={value}" for name, value in rest.items()]))
+    step = {"data": "reviews of mine, ratings", "sentences": 121, "licences": ["mit"]}
+    assert figures["earlier_training"] == [step]
+    assert figures["encoder"] == str(encoder) and figures["base_model"] is None
+    said = "Before that, trained on 121 sentences of reviews of mine, ratings (licence: mit)."
+    assert said in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_texts_of_csv_and_of_several_files(tmp_path: Path) -> None:
+    rows = rated()
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, ["review", "stars"])
+        table.writeheader()
+        table.writerows({"review": row["text"], "stars": f"{row['rating']:.1f}"} for row in rows)
+        table.writerow({"review": " ", "stars": "2"})  # nothing to read: left out
+    other = write(tmp_path / "b.jsonl", [{"review": ["the", "wine", "is", "bad"], "stars": 2}])
+    texts, ratings = read_ratings([str(tmp_path / "a.csv"), str(other)], "review", "stars")
+    assert texts == [*(row["text"] for row in rows), "the wine is bad"]
+    assert ratings == [*(float(row["rating"]) for row in rows), 2.0]
+
+
+def test_what_is_cut_off_is_said(
+    arguments: Callable[..., RatingArguments], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    rows = [*rated(), {"text": " ".join(60 * ["pizza"]), "rating": 3}]
+    learn_ratings(arguments(rows, num_train_epochs=0.1, max_length=16))
+    assert "1 of 129 texts are read to word piece 16 only (--max_length)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("rows", "extra", "expected"),
+    [
+        (rated(), {"rating_column": "stars"}, "no column 'stars'; choose --rating_column from: text, rating"),
+        (rated(), {"text_column": "review"}, "no column 'review'; choose --text_column from: text, rating"),
+        ([*rated(), {"text": "pizza", "rating": None}], {}, "rated.jsonl: row 129: rating is None; expected a number"),
+        (rated()[:39], {}, "39 rated texts are too few to learn from"),
+        (rated(3, 3), {}, "all texts are rated 3: nothing to learn"),
+        (rated(), {"files": ["nowhere.jsonl"]}, "nowhere.jsonl: no such file"),
+        (rated(), {"encoder_name_or_path": "./nowhere"}, "nowhere"),
+    ],
+)
+def test_what_is_refused(
+    rows: list[dict[str, Any]],
+    extra: dict[str, Any],
+    expected: str,
+    arguments: Callable[..., RatingArguments],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    values = vars(arguments(rows, **extra))
+    files = values.pop("files")
+    assert main([*files, *(f"--{name}={value}" for name, value in values.items() if value is not None)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("error: ") == 1 and expected in error
+
+
+def test_text_that_is_no_number(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,rating\ngood,5\nbad,one\n")
+    with pytest.raises(ValueError, match="a.csv: row 2: rating is 'one'; expected a number"):
+        read_ratings([str(tmp_path / "a.csv")], "text", "rating")
+
+
+def test_figures_that_cannot_be_read(tmp_path: Path) -> None:
+    assert read_rated(str(tmp_path)) is None and read_rated("all-MiniLM-L6-v2") is None
+    for content in ("{", "[]", "{}"):
+        (tmp_path / "ratings.json").write_text(content)
+        with pytest.raises(ValueError, match="ratings.json: cannot be read"):
+            read_rated(str(tmp_path))
+
+
+# The rated sentences of VADER
+
+
+def archive(path: Path, files: dict[str, str], inner: str = vader_ratings.INNER) -> Path:
+    """A source distribution with rated sentences, or something like it."""
+
+    def packed(contents: dict[str, bytes]) -> bytes:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+            for name, content in contents.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        return buffer.getvalue()
+
+    inside = packed({f"hutto/{name}_GroundTruth.txt": text.encode("latin-1") for name, text in files.items()})
+    path.write_bytes(packed({f"vaderSentiment-3.3.2/{inner}": inside}))
+    return path
+
+
+FILES = {
+    "amazonReviewSnippets": "1_1\t-0.85\tbe careful .\n1_2\t2.5\tgreat !\n",
+    "movieReviewSnippets": "1\t0\tA film.\n",
+    "tweets": "1\t1.5\t:-) nice\n",
+    "nytEditorialSnippets": "not read",
+}
+
+
+def test_vader_to_ratings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    packed = archive(tmp_path / "vader.tar.gz", FILES)
+    asked: list[tuple[str, str | None]] = []
+
+    def retrieve(url: str, known_hash: str | None, **_: object) -> str:
+        asked.append((url, known_hash))
+        return str(packed)
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    monkeypatch.setattr("sys.argv", ["vader_ratings.py", "--output_dir", str(tmp_path / "out")])
+    assert vader_ratings.main() == 0
+    assert asked == [(vader_ratings.URL, f"sha256:{vader_ratings.SHA256}")]
+    assert "2 products, 1 films, 1 tweets" in capsys.readouterr().out
+    rows = [json.loads(line) for line in (tmp_path / "out" / "ratings.jsonl").read_text().splitlines()]
+    assert rows[0] == {"text": "be careful .", "rating": -0.85, "source": "products"}
+    assert [row["rating"] for row in rows] == [-0.85, 2.5, 0.0, 1.5]
+    assert read_dataset_card(tmp_path / "out") == {"licence": "mit", "language": "en"}
+
+
+@pytest.mark.parametrize(
+    ("files", "inner", "expected"),
+    [
+        (FILES, "other.tar.gz", "holds no additional_resources/hutto_ICWSM_2014.tar.gz"),
+        ({**FILES, "tweets": "1\t1.5\n"}, vader_ratings.INNER, "tweets_GroundTruth.txt:1: "),
+        ({**FILES, "tweets": "1\tgood\tx\n"}, vader_ratings.INNER, "tweets_GroundTruth.txt:1: "),
+        ({"tweets": FILES["tweets"]}, vader_ratings.INNER, "holds no amazonReviewSnippets_GroundTruth.txt"),
+        ({**FILES, "tweets": "1\t1\t\xff\n"}, vader_ratings.INNER, "no whole .tar.gz"),
+        (None, "", "no whole .tar.gz"),
+    ],
+)
+def test_another_archive(
+    files: dict[str, str] | None,
+    inner: str,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "vader.tar.gz"
+    if files is None:
+        path.write_bytes(b"no archive")
+    else:
+        archive(path, files, inner)
+    monkeypatch.setattr("sys.argv", ["x", "--archive", str(path), "--output_dir", str(tmp_path / "out")])
+    assert vader_ratings.main() == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and expected in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
