@@ -105,15 +105,17 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
     """Train the encoder; write it, its tokenizer and `ratings.json` to `output_dir`.
 
     Returns:
-        What `ratings.json` holds: the encoder, the data, how many texts, and Pearson's correlation of the predicted
-        with the true ratings of the held-out ones.
+        What `ratings.json` holds: the encoder, the data, how many texts, Pearson's correlation of the predicted
+        with the true ratings of the held-out ones, and the seconds of training.
 
     Raises:
-        ValueError: texts or ratings that cannot be read, or too few.
+        ValueError: texts or ratings that cannot be read, or too few; or another model in `output_dir`.
         OSError: a file or an encoder that is missing, or a folder that cannot be written to.
     """
     texts, ratings = read_ratings(arguments.files, arguments.text_column, arguments.rating_column)
     folder = Path(arguments.output_dir)
+    if (folder / "config.json").exists() and not (folder / FIGURES).exists():
+        raise ValueError(f"{folder}: holds another model already; give another --output_dir")
     check_writable(folder)
     set_seed(arguments.seed)
     name = resolve_encoder(arguments.encoder_name_or_path)
@@ -129,7 +131,7 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
         eval_dataset=parts["test"],
         compute_metrics=correlation,
     )
-    trainer.train()
+    seconds = trainer.train().metrics["train_runtime"]
     figures = {
         "encoder": arguments.encoder_name_or_path,
         "base_model": hub_name(arguments.encoder_name_or_path),
@@ -138,6 +140,7 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
         "texts": len(parts["train"]),
         "held_out": len(parts["test"]),
         "correlation": trainer.evaluate()["eval_correlation"],
+        "seconds": seconds,
         "arguments": vars(arguments),
     }
     if trainer.is_world_process_zero():
@@ -200,7 +203,7 @@ def tokenized(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], ratings: Sequence[float], max_length: int
 ) -> Dataset:
     """Inputs, lengths (in word pieces) and labels; says how many texts are cut off."""
-    whole = [len(pieces) for pieces in tokenizer(list(texts))["input_ids"]]  # type: ignore[union-attr]
+    whole = [len(pieces) for pieces in tokenizer(list(texts))["input_ids"]]
     long = sum(length > max_length for length in whole)
     if long:
         logger.warning("%d of %d texts are read to word piece %d only (--max_length)", long, len(texts), max_length)
@@ -254,3 +257,7 @@ def read_rated(encoder: str) -> dict[str, Any] | None:
         return {key: figures[key] for key in ("encoder", "base_model", "data", "texts", "licences")}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
+
+
+if __name__ == "__main__":  # accelerate launch -m d2e2s.ratings FILE ...
+    sys.exit(main())

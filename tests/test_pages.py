@@ -141,6 +141,34 @@ def test_the_readme_gives_what_two_steps_came_to() -> None:
     assert "first step took {} minutes, and the second {} on each set".format(*minutes) in page
 
 
+def mean_of_sets(folder: str, figure: str) -> str:
+    """Of the runs of the three sets, three seeds each."""
+    return spread(f"{folder}/1*-seed*.json", figure).split(" ")[0]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/experiments.md"])
+def test_pages_give_what_ratings_came_to(page: str) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    for name in ("14res", "14lap", "15res"):
+        assert len(list((ROOT / "results" / "three_steps").glob(f"{name}-seed*.json"))) == 3
+        for figure in ("test_triplet_f1", "eval_triplet_f1"):
+            assert spread(f"three_steps/{name}-seed*.json", figure) in text
+    gains = []
+    for figure in ("eval_triplet_f1", "test_triplet_f1"):
+        after, before = mean_of_sets("three_steps", figure), mean_of_sets("two_steps", figure)
+        gains.append(float(after) - float(before))
+        assert page == "README.md" or f"({after} against {before})" in text
+    assert "half a point" in text and all(0.45 <= gain < 0.55 for gain in gains)
+
+
+def test_the_experiments_page_gives_what_the_encoders_learned() -> None:
+    page = " ".join((ROOT / "docs" / "experiments.md").read_text(encoding="utf-8").split())
+    runs = [results(f"three_steps/rated-seed{seed}.json") for seed in (42, 43, 44)]
+    assert {(run["texts"], run["held_out"]) for run in runs} == {(17587, 926)}
+    low, high = min(run["correlation"] for run in runs), max(run["correlation"] for run in runs)
+    assert "17,587 sentences of VADER" in page and f"the ratings of 926 others {low:.2f} to {high:.2f}" in page
+
+
 TRIALS = {
     "configs/minilm.yaml": {
         "64.35": "runs/14res-seed42.json",
@@ -201,6 +229,9 @@ def test_the_experiments_page_gives_what_was_scored_once() -> None:
 
 def test_the_experiments_page_gives_the_sizes_and_times_of_its_files() -> None:
     page = " ".join((ROOT / "docs" / "experiments.md").read_text(encoding="utf-8").split())
+    reviews, joint = results("trials/joint-voted-reviews-seed42.json"), results("two_steps/joint-seed42.json")
+    sentences, triplets = (reviews[f"train_{name}"] - joint[f"train_{name}"] for name in ("sentences", "triplets"))
+    assert f"{sentences:,} sentences of reviews" in page and f"the {triplets:,} triplets whose score" in page
     voted = results("trials/joint-no-graphs-20-candidates-voted-ewt-seed42.json")
     plain = results("trials/joint-no-graphs-20-candidates-seed42.json")
     sentences, triplets = (voted[f"train_{name}"] - plain[f"train_{name}"] for name in ("sentences", "triplets"))

@@ -162,6 +162,18 @@ def test_what_is_refused(
     assert error.count("error: ") == 1 and expected in error
 
 
+def test_another_model_is_not_overwritten(
+    arguments: Callable[..., RatingArguments], encoder: Path, tmp_path: Path
+) -> None:
+    words = arguments(rated(), num_train_epochs=0.1)
+    learn_ratings(words)
+    learn_ratings(words)  # its own may be written again
+    before = weights(encoder)
+    with pytest.raises(ValueError, match="holds another model already"):
+        learn_ratings(arguments(rated(), output_dir=str(encoder)))
+    assert all(torch.equal(before[name], value) for name, value in weights(encoder).items())
+
+
 def test_text_that_is_no_number(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,rating\ngood,5\nbad,one\n")
     with pytest.raises(ValueError, match="a.csv: row 2: rating is 'one'; expected a number"):
