@@ -61,7 +61,7 @@ class RatingArguments:
     rating_column: str = field(default="rating", metadata={"help": "Column of the ratings: numbers, more is better."})
     dataset_name: str | None = field(default=None, metadata={"help": "What to call the texts in model cards."})
     num_train_epochs: float = field(default=3.0, metadata={"help": "Passes over the texts."})
-    learning_rate: float = field(default=1e-4, metadata={"help": "2e-5 for encoders of 12 layers."})
+    learning_rate: float = field(default=1e-4, metadata={"help": "Smaller for larger encoders."})
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Texts per step and device."})
     max_length: int = field(default=128, metadata={"help": "Word pieces of a text that are read; the rest is not."})
     bf16: bool = field(default=False, metadata={"help": "bfloat16, for what has it (a CPU: with --use_cpu)."})
@@ -105,8 +105,8 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
     """Train the encoder; write it, its tokenizer and `ratings.json` to `output_dir`.
 
     Returns:
-        What `ratings.json` holds: the encoder, the data, how many texts, Pearson's correlation of the predicted
-        with the true ratings of the held-out ones, and the seconds of training.
+        What `ratings.json` holds: the encoder and what it learned before, the data, how many texts, Pearson's
+        correlation of the predicted with the true ratings of the held-out ones, and the seconds of training.
 
     Raises:
         ValueError: texts or ratings that cannot be read, or too few; or another model in `output_dir`.
@@ -118,10 +118,14 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
         raise ValueError(f"{folder}: holds another model already; give another --output_dir")
     check_writable(folder)
     set_seed(arguments.seed)
-    name = resolve_encoder(arguments.encoder_name_or_path)
+    start = arguments.encoder_name_or_path
+    plain = {"encoder": start, "base_model": hub_name(start), "earlier_training": []}
+    before = read_rated(start) or plain
+    name = resolve_encoder(start)
     tokenizer = AutoTokenizer.from_pretrained(name)
     model = RatingModel(AutoModel.from_pretrained(name, dtype=torch.float32))
-    data = tokenized(tokenizer, texts, standardised(ratings), arguments.max_length)
+    window = min(arguments.max_length, tokenizer.model_max_length)
+    data = tokenized(tokenizer, texts, standardised(ratings), window)
     parts = data.train_test_split(HELD_OUT, seed=arguments.seed)
     trainer = Trainer(
         model,
@@ -133,8 +137,7 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
     )
     seconds = trainer.train().metrics["train_runtime"]
     figures = {
-        "encoder": arguments.encoder_name_or_path,
-        "base_model": hub_name(arguments.encoder_name_or_path),
+        **before,
         "data": arguments.dataset_name or ", ".join(Path(file).stem for file in arguments.files),
         "licences": licences(arguments.files),
         "texts": len(parts["train"]),
@@ -244,7 +247,10 @@ def licences(files: Sequence[str]) -> list[str]:
 
 
 def read_rated(encoder: str) -> dict[str, Any] | None:
-    """What an encoder learned here; None for one that did not.
+    """Where an encoder in a folder started from, and what it learned here; None for any other.
+
+    Returns:
+        `encoder`, `base_model` and `earlier_training`, as a model that is trained on it shall say it.
 
     Raises:
         ValueError: a `ratings.json` that cannot be read.
@@ -254,7 +260,9 @@ def read_rated(encoder: str) -> dict[str, Any] | None:
         return None
     try:
         figures = json.loads(path.read_text(encoding="utf-8"))
-        return {key: figures[key] for key in ("encoder", "base_model", "data", "texts", "licences")}
+        step = {"data": f"{figures['data']}, ratings", "sentences": figures["texts"], "licences": figures["licences"]}
+        earlier = [*figures.get("earlier_training", []), step]
+        return {"encoder": figures["encoder"], "base_model": figures["base_model"], "earlier_training": earlier}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
 

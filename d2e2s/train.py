@@ -452,10 +452,9 @@ def _origin(arguments: Arguments) -> Figures:
     """The encoder, and what it, or a checkpoint in a folder that training goes on from, was trained on before."""
     start = str(arguments.model.encoder_name_or_path or arguments.model.model_name_or_path)
     plain = {"encoder": start, "base_model": hub_name(start)}
-    if arguments.model.encoder_name_or_path is not None and (rated := read_rated(start)):
-        earlier = {"data": f"{rated['data']}, ratings", "sentences": rated["texts"], "licences": rated["licences"]}
-        return {"encoder": rated["encoder"], "base_model": rated["base_model"], "earlier_training": [earlier]}
-    if arguments.model.model_name_or_path is None or not arguments.training.do_train or not Path(start).is_dir():
+    if arguments.model.encoder_name_or_path is not None:
+        return read_rated(start) or plain
+    if not arguments.training.do_train or not Path(start).is_dir():
         return plain
     try:
         before = read_figures(Path(start))

@@ -13,7 +13,7 @@ from typing import Any
 import pooch
 import pytest
 import torch
-from tiny_models import KINDS, tiny_encoder
+from tiny_models import KINDS, WINDOW, tiny_encoder
 from transformers import AutoModel, AutoTokenizer
 
 from d2e2s.arguments import parse_arguments
@@ -104,14 +104,17 @@ def test_a_model_says_what_its_encoder_learned(
     argv += ["--dataset_name", "reviews of mine", "--num_train_epochs", "1", "--use_cpu"]
     assert main(argv) == 0
     assert "correlation with the ratings of 7 other texts: " in capsys.readouterr().out
+    again = [*words.files, f"--encoder_name_or_path={words.output_dir}", f"--output_dir={tmp_path / 'again'}"]
+    assert main([*again, "--num_train_epochs=0.1", "--use_cpu"]) == 0
     rest = {"train_file": SAMPLE / "dev.jsonl", "eval_strategy": "no", "save_strategy": "no", "max_steps": 1}
     rest |= {"load_best_model_at_end": False, "do_train": True, "use_cpu": True, "disable_tqdm": True}
-    rest |= {"encoder_name_or_path": tmp_path / "out", "output_dir": tmp_path / "model", "head_size": 16}
+    rest |= {"encoder_name_or_path": tmp_path / "again", "output_dir": tmp_path / "model", "head_size": 16}
     figures = run(parse_arguments([f"--{name}={value}" for name, value in rest.items()]))
     step = {"data": "reviews of mine, ratings", "sentences": 121, "licences": ["mit"]}
-    assert figures["earlier_training"] == [step]
+    assert figures["earlier_training"] == [step, {**step, "data": "rated, ratings"}]
     assert figures["encoder"] == str(encoder) and figures["base_model"] is None
-    said = "Before that, trained on 121 sentences of reviews of mine, ratings (licence: mit)."
+    said = "Before that, trained on 121 sentences of {}, ratings (licence: mit)."
+    said = " ".join(said.format(name) for name in ("rated", "reviews of mine"))
     assert said in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
 
 
@@ -134,6 +137,9 @@ def test_what_is_cut_off_is_said(
     rows = [*rated(), {"text": " ".join(60 * ["pizza"]), "rating": 3}]
     learn_ratings(arguments(rows, num_train_epochs=0.1, max_length=16))
     assert "1 of 129 texts are read to word piece 16 only (--max_length)" in caplog.text
+    rows[-1]["text"] *= 5  # longer than the encoder's window
+    learn_ratings(arguments(rows, num_train_epochs=0.1, max_length=1000))
+    assert f"1 of 129 texts are read to word piece {WINDOW} only (--max_length)" in caplog.text
 
 
 @pytest.mark.parametrize(
