@@ -119,7 +119,7 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
     check_writable(folder)
     set_seed(arguments.seed)
     start = arguments.encoder_name_or_path
-    plain = {"encoder": start, "base_model": hub_name(start), "earlier_training": []}
+    plain: dict[str, Any] = {"encoder": start, "base_model": hub_name(start), "earlier_training": []}
     before = read_rated(start) or plain
     name = resolve_encoder(start)
     tokenizer = AutoTokenizer.from_pretrained(name)
