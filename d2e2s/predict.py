@@ -207,11 +207,16 @@ def predicted(
 
 def check_columns(table: Table, text_column: str, output_column: str = OUTPUT_COLUMN) -> None:
     """Whether there is a column to read, and none of the name to write."""
-    if text_column not in table.features:
-        columns = ", ".join(table.features)
-        raise ValueError(f"{table.name}: no column {text_column!r}; choose --text_column from: {columns}")
+    check_column(table, text_column, "--text_column")
     if output_column in table.features:
         raise ValueError(f"{table.name}: has a column {output_column!r} already; give another --output_column")
+
+
+def check_column(table: Table, column: str, option: str) -> None:
+    """Whether there is a column; `option` is what names it."""
+    if column not in table.features:
+        columns = ", ".join(table.features)
+        raise ValueError(f"{table.name}: no column {column!r}; choose {option} from: {columns}")
 
 
 def write_table(path: str, batches: Iterable[Columns], features: Features) -> None:

@@ -40,12 +40,13 @@ from .data_scripts.dataset_card import read_dataset_card
 from .data_scripts.records import write_atomically
 from .encoders import hub_name, resolve_encoder
 from .errors import EXPECTED, refuse
-from .predict import is_blank, read_table
+from .predict import check_column, is_blank, read_table
 
 logger = logging.getLogger("d2e2s")
 
 FIGURES = "ratings.json"
 HELD_OUT = 0.05  # share of the texts that the encoder does not learn from, but is measured on
+FEWEST = 200  # texts, so that ten are held out
 
 
 @dataclass
@@ -97,7 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures = learn_ratings(parser.parse_args_into_dataclasses(words)[0])
     except EXPECTED as error:
         return refuse(error)
-    print(f"correlation with the ratings of {figures['held_out']} other texts: {figures['correlation']:.3f}")
+    found = "none, they are alike" if figures["correlation"] is None else f"{figures['correlation']:.3f}"
+    print(f"correlation with the ratings of {figures['held_out']} other texts: {found}")
     return 0
 
 
@@ -106,10 +108,12 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
 
     Returns:
         What `ratings.json` holds: the encoder and what it learned before, the data, how many texts, Pearson's
-        correlation of the predicted with the true ratings of the held-out ones, and the seconds of training.
+        correlation of the predicted with the true ratings of the held-out ones (None if those are all alike), and the
+        seconds of training.
 
     Raises:
-        ValueError: texts or ratings that cannot be read, or too few; or another model in `output_dir`.
+        ValueError: texts or ratings that cannot be read, or too few; another model in `output_dir`; or a loss that is
+            not finite.
         OSError: a file or an encoder that is missing, or a folder that cannot be written to.
     """
     texts, ratings = read_ratings(arguments.files, arguments.text_column, arguments.rating_column)
@@ -118,10 +122,8 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
         raise ValueError(f"{folder}: holds another model already; give another --output_dir")
     check_writable(folder)
     set_seed(arguments.seed)
-    start = arguments.encoder_name_or_path
-    plain: dict[str, Any] = {"encoder": start, "base_model": hub_name(start), "earlier_training": []}
-    before = read_rated(start) or plain
-    name = resolve_encoder(start)
+    origin = encoder_origin(arguments.encoder_name_or_path)
+    name = resolve_encoder(arguments.encoder_name_or_path)
     tokenizer = AutoTokenizer.from_pretrained(name)
     model = RatingModel(AutoModel.from_pretrained(name, dtype=torch.float32))
     window = min(arguments.max_length, tokenizer.model_max_length)
@@ -136,13 +138,17 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
         compute_metrics=correlation,
     )
     seconds = trainer.train().metrics["train_runtime"]
+    measured = trainer.evaluate()
+    if not np.isfinite(measured["eval_loss"]):
+        raise ValueError(f"loss is {measured['eval_loss']}: lower --learning_rate; nothing is written")
+    found = measured["eval_correlation"]
     figures = {
-        **before,
+        **origin,
         "data": arguments.dataset_name or ", ".join(Path(file).stem for file in arguments.files),
         "licences": licences(arguments.files),
         "texts": len(parts["train"]),
         "held_out": len(parts["test"]),
-        "correlation": trainer.evaluate()["eval_correlation"],
+        "correlation": found if np.isfinite(found) else None,
         "seconds": seconds,
         "arguments": vars(arguments),
     }
@@ -158,18 +164,16 @@ def read_ratings(files: Sequence[str], text_column: str, rating_column: str) -> 
     """The texts of files and their ratings; texts without words are left out.
 
     Raises:
-        ValueError: a column that is missing, a row without text or with a rating that is no number; or fewer than 40
-            texts, or all rated alike.
+        ValueError: a column that is missing, a row without text or with a rating that is no number; or fewer than
+            `FEWEST` texts, or all rated alike.
         FileNotFoundError: no such file.
     """
     texts: list[str] = []
     ratings: list[float] = []
     for file in files:
         table = read_table(file)
-        for name, column in (("text", text_column), ("rating", rating_column)):
-            if column not in table.features:
-                columns = ", ".join(table.features)
-                raise ValueError(f"{file}: no column {column!r}; choose --{name}_column from: {columns}")
+        check_column(table, text_column, "--text_column")
+        check_column(table, rating_column, "--rating_column")
         row = 0
         for batch, some in table.texts(text_column):
             for text, value in zip(some, batch[rating_column], strict=True):
@@ -178,7 +182,7 @@ def read_ratings(files: Sequence[str], text_column: str, rating_column: str) -> 
                 if not is_blank(text):
                     texts.append(text if isinstance(text, str) else " ".join(text))
                     ratings.append(rating)
-    if len(texts) < 2 / HELD_OUT:
+    if len(texts) < FEWEST:
         raise ValueError(f"{', '.join(files)}: {len(texts)} rated texts are too few to learn from")
     if len(set(ratings)) == 1:
         raise ValueError(f"{', '.join(files)}: all texts are rated {ratings[0]:g}: nothing to learn")
@@ -206,12 +210,12 @@ def tokenized(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], ratings: Sequence[float], max_length: int
 ) -> Dataset:
     """Inputs, lengths (in word pieces) and labels; says how many texts are cut off."""
-    whole = [len(pieces) for pieces in tokenizer(list(texts))["input_ids"]]
-    long = sum(length > max_length for length in whole)
+    inputs = tokenizer(list(texts), truncation=True, max_length=max_length)
+    encodings = inputs.encodings or []
+    long = sum(bool(encoding.overflowing) for encoding in encodings)
     if long:
         logger.warning("%d of %d texts are read to word piece %d only (--max_length)", long, len(texts), max_length)
-    inputs = tokenizer(list(texts), truncation=True, max_length=max_length)
-    lengths = [min(length, max_length) for length in whole]
+    lengths = [len(encoding) for encoding in encodings]
     return Dataset.from_dict({**inputs, "length": lengths, "labels": list(ratings)})
 
 
@@ -237,7 +241,9 @@ def training_arguments(arguments: RatingArguments) -> TrainingArguments:
 
 
 def correlation(prediction: EvalPrediction) -> dict[str, float]:
-    """Pearson's correlation of predicted and true ratings."""
+    """Pearson's correlation of predicted and true ratings; NaN if either are all alike."""
+    if not (np.std(prediction.predictions) and np.std(prediction.label_ids)):
+        return {"correlation": float("nan")}
     return {"correlation": float(np.corrcoef(prediction.predictions, prediction.label_ids)[0, 1])}
 
 
@@ -246,18 +252,19 @@ def licences(files: Sequence[str]) -> list[str]:
     return sorted({read_dataset_card(Path(file).parent).get("licence") or "not stated" for file in files})
 
 
-def read_rated(encoder: str) -> dict[str, Any] | None:
-    """Where an encoder in a folder started from, and what it learned here; None for any other.
+def encoder_origin(name: str) -> dict[str, Any]:
+    """Where an encoder started from, and what it learned here.
 
     Returns:
-        `encoder`, `base_model` and `earlier_training`, as a model that is trained on it shall say it.
+        `encoder`, `base_model` (its name on the Hub, or None), and `earlier_training` if it learned ratings: what the
+        figures of a model that is trained on it say.
 
     Raises:
         ValueError: a `ratings.json` that cannot be read.
     """
-    path = Path(encoder, FIGURES)
+    path = Path(name, FIGURES)
     if not path.is_file():
-        return None
+        return {"encoder": name, "base_model": hub_name(name)}
     try:
         figures = json.loads(path.read_text(encoding="utf-8"))
         step = {"data": f"{figures['data']}, ratings", "sentences": figures["texts"], "licences": figures["licences"]}
@@ -265,7 +272,3 @@ def read_rated(encoder: str) -> dict[str, Any] | None:
         return {"encoder": figures["encoder"], "base_model": figures["base_model"], "earlier_training": earlier}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
-
-
-if __name__ == "__main__":  # accelerate launch -m d2e2s.ratings FILE ...
-    sys.exit(main())

@@ -37,7 +37,7 @@ from .modeling_d2e2s import D2E2SForTripletExtraction
 from .parsing import evaluate_parser, parser_dataset, read_trees, relation_labels
 from .predict import check_columns, check_output, is_folder, load_pipeline, read_table, write_predictions
 from .processing_d2e2s import D2E2SProcessor, DataCollatorForTripletExtraction
-from .ratings import read_rated
+from .ratings import encoder_origin
 from .trainer import EarlyStopping, TripletTrainer
 
 logger = logging.getLogger("d2e2s")
@@ -451,9 +451,9 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
 def _origin(arguments: Arguments) -> Figures:
     """The encoder, and what it, or a checkpoint in a folder that training goes on from, was trained on before."""
     start = str(arguments.model.encoder_name_or_path or arguments.model.model_name_or_path)
-    plain = {"encoder": start, "base_model": hub_name(start)}
     if arguments.model.encoder_name_or_path is not None:
-        return read_rated(start) or plain
+        return encoder_origin(start)
+    plain = {"encoder": start, "base_model": hub_name(start)}
     if not arguments.training.do_train or not Path(start).is_dir():
         return plain
     try:

@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 import tarfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +64,7 @@ def read_archive(path: Path) -> list[dict[str, object]]:
                 raise RecordError(str(path), f"holds no {INNER}", "the source distribution of vaderSentiment")
             with tarfile.open(fileobj=outer.extractfile(inner)) as files:
                 return [row for name in COLLECTIONS for row in _rows(files, name, path)]
-    except (tarfile.TarError, EOFError, UnicodeDecodeError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise RecordError(str(path), f"no whole .tar.gz ({reason})", f"the file of {URL}") from None
 
@@ -74,9 +75,8 @@ def _rows(files: tarfile.TarFile, name: str, path: Path) -> Iterator[dict[str, o
     if content is None:
         raise RecordError(str(path), f"holds no {name}_GroundTruth.txt", "the source distribution of vaderSentiment")
     for number, line in enumerate(content.read().decode("utf-8").splitlines(), start=1):
-        parts = line.split("\t")
         try:
-            _, rating, text = parts
+            _, rating, text = line.split("\t")
             yield {"text": text.strip(), "rating": float(rating), "source": COLLECTIONS[name]}
         except ValueError:
             raise RecordError(f"{path}: {name}_GroundTruth.txt:{number}", repr(line[:80]), FORM) from None

@@ -165,6 +165,8 @@ def test_the_experiments_page_gives_what_the_encoders_learned() -> None:
     page = " ".join((ROOT / "docs" / "experiments.md").read_text(encoding="utf-8").split())
     runs = [results(f"three_steps/rated-seed{seed}.json") for seed in (42, 43, 44)]
     assert {(run["texts"], run["held_out"]) for run in runs} == {(17587, 926)}
+    own_data = (ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
+    assert f"{17587 + 926:,} sentences of reviews and tweets" in own_data
     low, high = min(run["correlation"] for run in runs), max(run["correlation"] for run in runs)
     assert "17,587 sentences of VADER" in page and f"the ratings of 926 others {low:.2f} to {high:.2f}" in page
 

@@ -5,21 +5,33 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pooch
 import pytest
 import torch
 from tiny_models import KINDS, WINDOW, tiny_encoder
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, EvalPrediction
 
 from d2e2s.arguments import parse_arguments
 from d2e2s.data_scripts import vader_ratings
 from d2e2s.data_scripts.dataset_card import read_dataset_card
-from d2e2s.ratings import RatingArguments, learn_ratings, main, read_rated, read_ratings
+from d2e2s.data_scripts.records import RecordError
+from d2e2s.ratings import (
+    RatingArguments,
+    RatingModel,
+    correlation,
+    encoder_origin,
+    learn_ratings,
+    main,
+    read_ratings,
+    training_arguments,
+)
 from d2e2s.train import run
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +43,7 @@ THINGS = ("pizza", "sushi", "wine", "waiter", "staff", "laptop", "screen", "keyb
 def rated(low: float = 1, high: float = 5) -> list[dict[str, Any]]:
     """Rated texts: the adjective says how."""
     ratings = [(word, high) for word in GOOD] + [(word, low) for word in BAD]
-    forms = ("the {} is {}", "{} was {} and i have it")
+    forms = ("the {} is {}", "{} was {} and i have it", "their {} is really {}", "we had the {} and it was {}")
     return [{"text": form.format(t, word), "rating": r} for t in THINGS for word, r in ratings for form in forms]
 
 
@@ -73,7 +85,7 @@ def test_it_learns(family: str, arguments: Callable[..., RatingArguments], tmp_p
     start = tiny_encoder(family, tmp_path / "start")
     figures = learn_ratings(arguments(rated(), encoder_name_or_path=str(start)))
     assert figures["correlation"] > 0.8
-    assert figures["texts"] + figures["held_out"] == len(rated()) and figures["held_out"] == 7
+    assert figures["texts"] + figures["held_out"] == len(rated()) and figures["held_out"] == 13
     assert figures == json.loads((tmp_path / "out" / "ratings.json").read_text())
     before, after = weights(start), weights(tmp_path / "out")
     assert before.keys() == after.keys()
@@ -103,17 +115,17 @@ def test_a_model_says_what_its_encoder_learned(
     argv = [*words.files, "--output_dir", words.output_dir, "--encoder_name_or_path", str(encoder)]
     argv += ["--dataset_name", "reviews of mine", "--num_train_epochs", "1", "--use_cpu"]
     assert main(argv) == 0
-    assert "correlation with the ratings of 7 other texts: " in capsys.readouterr().out
+    assert "correlation with the ratings of 13 other texts: " in capsys.readouterr().out
     again = [*words.files, f"--encoder_name_or_path={words.output_dir}", f"--output_dir={tmp_path / 'again'}"]
     assert main([*again, "--num_train_epochs=0.1", "--use_cpu"]) == 0
     rest = {"train_file": SAMPLE / "dev.jsonl", "eval_strategy": "no", "save_strategy": "no", "max_steps": 1}
     rest |= {"load_best_model_at_end": False, "do_train": True, "use_cpu": True, "disable_tqdm": True}
     rest |= {"encoder_name_or_path": tmp_path / "again", "output_dir": tmp_path / "model", "head_size": 16}
     figures = run(parse_arguments([f"--{name}={value}" for name, value in rest.items()]))
-    step = {"data": "reviews of mine, ratings", "sentences": 121, "licences": ["mit"]}
+    step = {"data": "reviews of mine, ratings", "sentences": 243, "licences": ["mit"]}
     assert figures["earlier_training"] == [step, {**step, "data": "rated, ratings"}]
     assert figures["encoder"] == str(encoder) and figures["base_model"] is None
-    said = "Before that, trained on 121 sentences of {}, ratings (licence: mit)."
+    said = "Before that, trained on 243 sentences of {}, ratings (licence: mit)."
     said = " ".join(said.format(name) for name in ("rated", "reviews of mine"))
     assert said in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
 
@@ -136,10 +148,10 @@ def test_what_is_cut_off_is_said(
 ) -> None:
     rows = [*rated(), {"text": " ".join(60 * ["pizza"]), "rating": 3}]
     learn_ratings(arguments(rows, num_train_epochs=0.1, max_length=16))
-    assert "1 of 129 texts are read to word piece 16 only (--max_length)" in caplog.text
+    assert "1 of 257 texts are read to word piece 16 only (--max_length)" in caplog.text
     rows[-1]["text"] *= 5  # longer than the encoder's window
     learn_ratings(arguments(rows, num_train_epochs=0.1, max_length=1000))
-    assert f"1 of 129 texts are read to word piece {WINDOW} only (--max_length)" in caplog.text
+    assert f"1 of 257 texts are read to word piece {WINDOW} only (--max_length)" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -147,8 +159,8 @@ def test_what_is_cut_off_is_said(
     [
         (rated(), {"rating_column": "stars"}, "no column 'stars'; choose --rating_column from: text, rating"),
         (rated(), {"text_column": "review"}, "no column 'review'; choose --text_column from: text, rating"),
-        ([*rated(), {"text": "pizza", "rating": None}], {}, "rated.jsonl: row 129: rating is None; expected a number"),
-        (rated()[:39], {}, "39 rated texts are too few to learn from"),
+        ([*rated(), {"text": "pizza", "rating": None}], {}, "rated.jsonl: row 257: rating is None; expected a number"),
+        (rated()[:199], {}, "199 rated texts are too few to learn from"),
         (rated(3, 3), {}, "all texts are rated 3: nothing to learn"),
         (rated(), {"files": ["nowhere.jsonl"]}, "nowhere.jsonl: no such file"),
         (rated(), {"encoder_name_or_path": "./nowhere"}, "nowhere"),
@@ -166,6 +178,38 @@ def test_what_is_refused(
     assert main([*files, *(f"--{name}={value}" for name, value in values.items() if value is not None)]) == 2
     error = capsys.readouterr().err
     assert error.count("error: ") == 1 and expected in error
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_padding_does_not_count(family: str, tmp_path: Path) -> None:
+    folder = tiny_encoder(family, tmp_path)
+    model, tokenizer = RatingModel(AutoModel.from_pretrained(folder)).eval(), AutoTokenizer.from_pretrained(folder)
+    texts, labels = ["the wine is bad", " ".join(9 * ["we had the pizza"])], torch.tensor([1.0, -1.0])
+    together = model(**tokenizer(texts, padding=True, return_tensors="pt"), labels=labels)
+    for i, text in enumerate(texts):
+        alone = model(**tokenizer([text], return_tensors="pt"), labels=labels[i : i + 1])["logits"]
+        torch.testing.assert_close(together["logits"][i : i + 1], alone)
+    torch.testing.assert_close(together["loss"], ((together["logits"] - labels) ** 2).mean())
+
+
+def test_a_loss_that_is_not_finite_writes_nothing(arguments: Callable[..., RatingArguments], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="loss is nan: lower --learning_rate"):
+        learn_ratings(arguments(rated(), num_train_epochs=0.2, learning_rate=float("inf")))
+    assert not (tmp_path / "out" / "config.json").exists() and not (tmp_path / "out" / "ratings.json").exists()
+
+
+def test_no_correlation_where_all_are_alike() -> None:
+    def found(predicted: list[float], true: list[float]) -> float:
+        return correlation(EvalPrediction(np.array(predicted), np.array(true)))["correlation"]
+
+    assert found([1, 2, 4], [-1, -2, -4]) == pytest.approx(-1)
+    assert np.isnan(found([1, 2, 3], [5, 5, 5])) and np.isnan(found([0, 0, 0], [1, 2, 3]))
+
+
+def test_what_is_asked_for_reaches_the_trainer(arguments: Callable[..., RatingArguments]) -> None:
+    given = training_arguments(arguments(rated(), bf16=True, seed=7))
+    assert given.bf16 and given.use_cpu and given.seed == 7
+    assert (given.num_train_epochs, given.learning_rate, given.per_device_train_batch_size) == (4, 5e-3, 8)
 
 
 def test_another_model_is_not_overwritten(
@@ -187,11 +231,13 @@ def test_text_that_is_no_number(tmp_path: Path) -> None:
 
 
 def test_figures_that_cannot_be_read(tmp_path: Path) -> None:
-    assert read_rated(str(tmp_path)) is None and read_rated("all-MiniLM-L6-v2") is None
+    assert encoder_origin(str(tmp_path)) == {"encoder": str(tmp_path), "base_model": None}
+    hub = "sentence-transformers/all-MiniLM-L6-v2"
+    assert encoder_origin("all-MiniLM-L6-v2") == {"encoder": "all-MiniLM-L6-v2", "base_model": hub}
     for content in ("{", "[]", "{}"):
         (tmp_path / "ratings.json").write_text(content)
         with pytest.raises(ValueError, match="ratings.json: cannot be read"):
-            read_rated(str(tmp_path))
+            encoder_origin(str(tmp_path))
 
 
 # The rated sentences of VADER
@@ -270,3 +316,23 @@ def test_another_archive(
     error = capsys.readouterr().err
     assert error.startswith("error: ") and expected in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.6])  # the last bytes hold no sentence
+def test_a_damaged_archive(keep: float, tmp_path: Path) -> None:
+    whole = archive(tmp_path / "vader.tar.gz", {name: 999 * line for name, line in FILES.items()}).read_bytes()
+    cut = int(keep * len(whole))
+    for number, damaged in enumerate((whole[:cut], whole[:cut] + bytes(64) + whole[cut + 64 :])):
+        path = tmp_path / f"{number}.tar.gz"
+        path.write_bytes(damaged)
+        with pytest.raises((RecordError, OSError)):
+            vader_ratings.read_archive(path)
+
+
+def test_without_pooch_nothing_is_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    monkeypatch.setattr("sys.argv", ["x", "--output_dir", str(tmp_path / "out")])
+    assert vader_ratings.main() == 2
+    assert "needs pooch; pip install pooch, or pass --archive" in capsys.readouterr().err
