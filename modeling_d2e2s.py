@@ -83,8 +83,8 @@ class D2E2SOutput(ModelOutput):
     Args:
         loss: weighted sum of `losses`, when `labels` are given.
         triplets: `(B, T, 5)` int64 aspect start, aspect end, opinion start, opinion end (words, half open), sentiment
-            id; falling score; -100 below `config.decision_threshold`.
-        scores: `(B, T)`, probability of each triplet's sentiment; -100 where the triplet is.
+            id; falling score; -100 below `config.decision_threshold`. None in training mode, where nothing reads it.
+        scores: `(B, T)`, probability of each triplet's sentiment; -100 where the triplet is; None in training mode.
         span_logits: `(B, W, S, 3)` none, aspect, opinion.
         pair_logits: `(B, K, K, 1 + sentiments)`.
         aspects, opinions: candidate spans `(B, K, 2)`.
@@ -346,15 +346,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         found = given_spans(aspects) if aspects is not None else self._candidates(span_logits, mask, gold, ASPECT)
         opinions = self._candidates(span_logits, mask, gold, OPINION)
         pair_logits = self.pair_scorer(nodes, features, found[0], opinions[0])
-        config = self.config
-        lowest_score = config.decision_threshold if threshold is None else threshold
-        overlaps = config.allow_overlaps or aspects is not None  # who asks for two aspects wants an answer for both
-        triplets, scores = decode(
-            pair_logits, found, opinions, config.max_triplets, lowest_score, config.temperature, overlaps
-        )
         output = D2E2SOutput(
-            triplets=triplets,
-            scores=scores,
             span_logits=span_logits,
             pair_logits=pair_logits,
             aspects=found[0],
@@ -363,6 +355,9 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
             semantic_graph=base.semantic_graph,
             syntactic_graph=base.syntactic_graph,
         )
+        if not self.training:
+            overlaps = aspects is not None  # who asks for two aspects wants an answer for both
+            output.triplets, output.scores = self._decode(pair_logits, found, opinions, threshold, overlaps)
         if return_relations and base.arc_logits is not None:
             output.heads = decode_heads(base.arc_logits, word_mask)
             output.relation_logits = self._relation_logits(base, output.heads)
@@ -377,6 +372,19 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         forced = (gold == kind) if gold is not None and self.training else None
         scores = span_logits.detach().log_softmax(-1)[..., kind]
         return candidates(scores, mask, self.config.max_candidates, forced)
+
+    def _decode(
+        self,
+        pair_logits: Tensor,
+        aspects: tuple[Tensor, Tensor],
+        opinions: tuple[Tensor, Tensor],
+        threshold: float | None,
+        overlaps: bool,
+    ) -> tuple[Tensor, Tensor]:
+        config = self.config
+        lowest_score = config.decision_threshold if threshold is None else threshold
+        overlaps = overlaps or config.allow_overlaps
+        return decode(pair_logits, aspects, opinions, config.max_triplets, lowest_score, config.temperature, overlaps)
 
     def _relation_logits(self, base: D2E2SModelOutput, heads: Tensor) -> Tensor | None:
         relation = self.d2e2s.parser.relation

@@ -357,10 +357,12 @@ def without_rivals(triplets: Tensor, exists: Tensor) -> Tensor:
     """Which triplets stay when the better of two readings wins: `(B, T, 5)`, best first, and `(B, T)` to `(B, T)`.
 
     Greedy, as non-maximum suppression: a triplet goes if a better one that stays overlaps both its aspect and opinion.
+    Each round settles one row more, for good; on a GPU a round is two kernels.
     """
     start, end = triplets[..., 0:4:2], triplets[..., 1:4:2]
     overlap = ((start[:, :, None] < end[:, None]) & (start[:, None] < end[:, :, None])).all(-1)
-    kept = exists.clone()
-    for row in range(1, kept.shape[1]):
-        kept[:, row] &= ~(overlap[:, row, :row] & kept[:, :row]).any(-1)
-    return kept
+    better_rivals = overlap.tril(-1).float()
+    candidates = kept = exists[..., None].float()
+    for _ in range(1, kept.shape[1]):
+        kept = torch.baddbmm(candidates, better_rivals, kept, alpha=-1).relu_()
+    return kept[..., 0] > 0

@@ -61,7 +61,7 @@ def literal_forward(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tenso
 
     Dropout behind the encoder is left out, so a model in training mode compares only with `dropout=0`. Where the fast
     output holds padding (spans, candidates and nodes that do not exist), this one holds 0; `triplets` and `scores`
-    always have `config.max_triplets` rows.
+    always have `config.max_triplets` rows, and are there in training mode too.
     """
     config, sentences = model.config, literal_nodes(model.d2e2s, inputs)
     spans = score_spans(model, sentences)

@@ -3,7 +3,7 @@
     python -m benchmarks.speed --encoder_name_or_path all-MiniLM-L6-v2 --data data/14res/test.jsonl \
         --out results/speed.json --page docs/speed.md
 
-writes medians, ratios with their spread and peak memory as JSON, a plot beside it, and the page's `speed` tables.
+writes medians, ratios with their spread and peak memory as JSON, a plot beside it, and the page's tables.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def spread_of(result: Mapping[str, Any], name: str) -> str:
 
 
 def section(result: Mapping[str, Any]) -> str:
-    """The generated part of the page."""
+    """The generated part of the page. The goals are for a CPU, so a GPU has no table of them."""
     found = result["environment"]
     where = f"{found.get('gpu', found['cpu'])}, {found['threads']} threads, torch {found['torch']}"
     line = (
@@ -229,7 +229,12 @@ def section(result: Mapping[str, Any]) -> str:
         f"{result['settings']['dtype']}. From raw text: {result['sentences_per_second']['raw_text']:.0f} sentences a "
         f"second, {spread_of(result, 'raw_text_same_rows')} of the encoder on the pipeline's own batches.\n\n"
     )
-    return line + "\n".join([goal_table(result), variant_table(result), steps_table(result)])
+    goals = [] if on_gpu(result) else [goal_table(result)]
+    return line + "\n".join([*goals, variant_table(result), steps_table(result)])
+
+
+def on_gpu(result: Mapping[str, Any]) -> bool:
+    return "gpu" in result["environment"]
 
 
 def plot(result: Mapping[str, Any], path: Path) -> None:
@@ -267,7 +272,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     plot(result, options.out.with_suffix(".svg"))
     print(section(result))
     if options.page:
-        write_between_marks(options.page, "speed", section(result))
+        write_between_marks(options.page, "speed-gpu" if on_gpu(result) else "speed", section(result))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,10 @@ def assert_equals_literal(model: D2E2SForTripletExtraction, inputs: Any) -> None
     assert int(exists[0].sum()) == sum(min(WIDTH, int(words[0]) - start) for start in range(int(words[0])))
     close(fast.span_logits[exists], slow.span_logits[exists])
     assert_same(pairs_of(fast, sentences, words), pairs_of(slow, sentences, words))
-    assert_same(triplets_of(fast), triplets_of(slow))
+    if model.training:
+        assert fast.triplets is None and fast.scores is None
+    else:
+        assert_same(triplets_of(fast), triplets_of(slow))
     assert fast.losses.keys() == slow.losses.keys()
     for name, loss in slow.losses.items():
         close(fast.losses[name], loss)

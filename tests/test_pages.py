@@ -67,7 +67,10 @@ def results(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "results" / name).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("name", "section"), [("speed.json", speed.section), ("scaling.json", scaling.section)])
+@pytest.mark.parametrize(
+    ("name", "section"),
+    [("speed.json", speed.section), ("speed_gpu.json", speed.section), ("scaling.json", scaling.section)],
+)
 def test_speed_page_shows_the_results_files(name: str, section: Callable[[Any], str]) -> None:
     assert section(results(name)) in (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
 

@@ -313,6 +313,7 @@ READINGS = {  # aspect, opinion: rows of falling score
     "the same aspect, another opinion": ([(0, 2, 5, 6), (0, 2, 7, 8)], [True, True]),
     "a reading of what went": ([(0, 2, 5, 6), (1, 3, 5, 6), (2, 4, 5, 6)], [True, False, True]),
     "spans that touch": ([(0, 2, 5, 6), (2, 3, 5, 6)], [True, True]),
+    "each a reading of the one before": ([(i, i + 2, i, i + 2) for i in range(32)], [True, False] * 16),
 }
 
 
