@@ -346,7 +346,13 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         found = given_spans(aspects) if aspects is not None else self._candidates(span_logits, mask, gold, ASPECT)
         opinions = self._candidates(span_logits, mask, gold, OPINION)
         pair_logits = self.pair_scorer(nodes, features, found[0], opinions[0])
+        triplets, scores = None, None
+        if not self.training:
+            overlaps = aspects is not None  # who asks for two aspects wants an answer for both
+            triplets, scores = self._decode(pair_logits, found, opinions, threshold, overlaps)
         output = D2E2SOutput(
+            triplets=triplets,
+            scores=scores,
             span_logits=span_logits,
             pair_logits=pair_logits,
             aspects=found[0],
@@ -355,9 +361,6 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
             semantic_graph=base.semantic_graph,
             syntactic_graph=base.syntactic_graph,
         )
-        if not self.training:
-            overlaps = aspects is not None  # who asks for two aspects wants an answer for both
-            output.triplets, output.scores = self._decode(pair_logits, found, opinions, threshold, overlaps)
         if return_relations and base.arc_logits is not None:
             output.heads = decode_heads(base.arc_logits, word_mask)
             output.relation_logits = self._relation_logits(base, output.heads)

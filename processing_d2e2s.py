@@ -275,8 +275,11 @@ class D2E2SProcessor(ProcessorMixin):
             "score"}`, word indices half open, sorted by position, each triplet once with its best score.
 
         Raises:
-            ValueError: `inputs` without words, or for another number of sentences.
+            ValueError: `inputs` without words, or for another number of sentences; or a model in training mode, which
+                decodes no triplets.
         """
+        if outputs.get("triplets") is None:
+            raise ValueError("outputs hold no triplets: the model was in training mode; call model.eval() first")
         words = getattr(inputs, "words", None) if isinstance(inputs, Mapping) else inputs
         if words is None:
             raise ValueError("inputs carry no words: give the list of words of each sentence instead")

@@ -357,12 +357,17 @@ def without_rivals(triplets: Tensor, exists: Tensor) -> Tensor:
     """Which triplets stay when the better of two readings wins: `(B, T, 5)`, best first, and `(B, T)` to `(B, T)`.
 
     Greedy, as non-maximum suppression: a triplet goes if a better one that stays overlaps both its aspect and opinion.
-    Each round settles one row more, for good; on a GPU a round is two kernels.
+    Each round settles one row more, for good, whatever the rows: only a CPU looks whether that was the last one, as
+    there it costs no waiting. A round is two kernels.
     """
     start, end = triplets[..., 0:4:2], triplets[..., 1:4:2]
     overlap = ((start[:, :, None] < end[:, None]) & (start[:, None] < end[:, :, None])).all(-1)
     better_rivals = overlap.tril(-1).float()
     candidates = kept = exists[..., None].float()
-    for _ in range(1, kept.shape[1]):
-        kept = torch.baddbmm(candidates, better_rivals, kept, alpha=-1).relu_()
+    looks = kept.device.type == "cpu" and not torch.compiler.is_compiling()
+    with torch.autocast(kept.device.type, enabled=False):  # its casts would be kernels too
+        for _ in range(1, kept.shape[1]):
+            before, kept = kept, torch.baddbmm(candidates, better_rivals, kept, alpha=-1).relu_()
+            if looks and torch.equal(before, kept):
+                break
     return kept[..., 0] > 0

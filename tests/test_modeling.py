@@ -257,6 +257,16 @@ def test_always_finite(choice: Choice, precision: str, folder: Path, processor: 
             assert value.isfinite().all(), name
         for name, gradient in gradients(model, output.loss).items():
             assert gradient.isfinite().all(), name
+        with PRECISIONS[precision](), torch.no_grad():
+            decoded = model.eval()(**inputs_of(processor, *batch))
+        assert decoded.scores.isfinite().all() and (decoded.scores >= 0).any()
+        training(model)
+
+
+def test_triplets_come_first(folder: Path, everything: Any) -> None:
+    """For who reads the output by position."""
+    output = small_model(folder, DEFAULT)(**everything)
+    assert list(output)[:2] == ["triplets", "scores"]
 
 
 def test_nothing_above_the_threshold(folder: Path, everything: Any) -> None:

@@ -241,6 +241,8 @@ def test_the_experiments_page_gives_the_sizes_and_times_of_its_files() -> None:
     plain = results("trials/joint-no-graphs-20-candidates-seed42.json")
     sentences, triplets = (voted[f"train_{name}"] - plain[f"train_{name}"] for name in ("sentences", "triplets"))
     assert f"the {sentences:,} different training sentences of EWT" in page and f"the {triplets:,} triplets" in page
+    scored = results("trials/joint-scores-of-twelve-models-seed42.json")["earlier_training"][0]["sentences"]
+    assert f"{scored - joint['train_sentences']:,} unlabelled sentences" in page
     assert f"dev sentences of the three sets together ({plain['dev_sentences']})" in page
     seconds = [
         json.loads(path.read_text(encoding="utf-8"))["train_runtime"] for path in ROOT.glob("results/study/*/*.json")
@@ -250,7 +252,7 @@ def test_the_experiments_page_gives_the_sizes_and_times_of_its_files() -> None:
 
 def test_files_of_trials_hold_no_figure_of_test() -> None:
     for path in (ROOT / "results" / "trials").iterdir():
-        assert "test_triplet_f1" not in json.loads(path.read_text(encoding="utf-8"))
+        assert not [name for name in json.loads(path.read_text(encoding="utf-8")) if name.startswith("test_")]
 
 
 def test_the_experiments_page_and_its_summary_are_those_of_the_study_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -201,6 +202,12 @@ def test_post_process(bert: D2E2SProcessor) -> None:
     ]
     kept = bert.post_process_triplets(outputs, WORDS, threshold=0.85)
     assert [len(sentence) for sentence in kept] == [1, 0]
+
+
+@pytest.mark.parametrize("outputs", [{}, {"triplets": None, "scores": None}])
+def test_post_process_needs_a_model_that_decodes(bert: D2E2SProcessor, outputs: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"no triplets: .* training mode; call model.eval\(\)"):
+        bert.post_process_triplets(outputs, WORDS)
 
 
 def test_post_process_needs_words_of_the_batch(bert: D2E2SProcessor) -> None:

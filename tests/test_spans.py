@@ -324,6 +324,25 @@ def test_the_better_of_two_readings_stays(name: str) -> None:
     assert without_rivals(triplets, torch.ones(1, len(rows), dtype=torch.bool)).tolist() == [expected]
 
 
+@pytest.mark.parametrize("rows", [0, 1, 2, 24])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_rivals_go_as_in_a_plain_greedy_choice(rows: int, autocast: bool) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    start = torch.randint(0, 6, (20, rows, 2), generator=generator)
+    end = start + torch.randint(1, 4, (20, rows, 2), generator=generator)
+    triplets = torch.stack([start[..., 0], end[..., 0], start[..., 1], end[..., 1], start[..., 0] * 0], -1)
+    exists = torch.rand(20, rows, generator=generator) < 0.8
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        found = without_rivals(triplets, exists)
+    for sentence, there, kept in zip(triplets.tolist(), exists.tolist(), found.tolist(), strict=True):
+        chosen: list[int] = []
+        for i, (a, b, c, d, _) in enumerate(sentence):
+            rivals = [j for j in chosen if max(a, sentence[j][0]) < min(b, sentence[j][1])]
+            if there[i] and not any(max(c, sentence[j][2]) < min(d, sentence[j][3]) for j in rivals):
+                chosen.append(i)
+        assert [i for i, keep in enumerate(kept) if keep] == chosen
+
+
 def test_what_does_not_exist_is_no_rival() -> None:
     triplets = torch.tensor([[[0, 2, 5, 6, 0], [0, 1, 5, 6, 0]]])
     assert without_rivals(triplets, torch.tensor([[False, True]])).tolist() == [[False, True]]
