@@ -69,6 +69,7 @@ class D2E2SConfig(PreTrainedConfig):
         contrastive_loss_weight: weight of the InfoNCE loss between gold aspects and opinions, 0 = off.
         contrastive_temperature: temperature of that loss.
         graph_consistency_weight: weight of KL(syntactic graph || semantic graph), 0 = off.
+        ensemble_size: models trained apart whose mean decides, see [`D2E2SForTripletExtraction.ensemble_of`].
         sentiment_labels: names of the sentiments, in the order of their ids; empty = POS, NEG, NEU.
         decision_threshold: lowest score of a decoded triplet, chosen on dev by the training script.
         temperature: divides the pair logits before the scores are made; 1 = uncalibrated.
@@ -119,6 +120,7 @@ class D2E2SConfig(PreTrainedConfig):
     contrastive_loss_weight: float = 0.0
     contrastive_temperature: float = 0.07
     graph_consistency_weight: float = 0.0
+    ensemble_size: int = 1
     sentiment_labels: list[str] = field(default_factory=list)
     decision_threshold: float = 0.5
     temperature: float = 1.0
@@ -158,6 +160,7 @@ class D2E2SConfig(PreTrainedConfig):
             if len(set(labels)) < len(labels):
                 raise ValueError(f"{name} holds a label twice: {labels}")
         counts = ("gcn_layers", "gcn_heads", "fusion_heads", "max_span_width", "max_candidates", "max_triplets")
+        counts = (*counts, "ensemble_size")
         for name in (*counts, "graph_size", "parser_size", "head_size", "contrastive_temperature", "temperature"):
             if (getattr(self, name) or 0) <= 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}")

@@ -7,9 +7,12 @@ Notation of all shapes: B sentences, T word pieces, W words, N = W + 1 nodes (no
 dependency tree), D the encoder's width, S the largest span width, K candidates of each kind.
 """
 
+import copy
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -280,8 +283,21 @@ def pool_words(pieces: Tensor, word_index: Tensor, nodes: int) -> Tensor:
     return weights.to(pieces.dtype) @ pieces
 
 
+class Reading(NamedTuple):
+    """What one model makes of a batch's spans: `nodes (B, N, D)`, `features (B, W, S, P)`, `logits (B, W, S, 3)`."""
+
+    base: D2E2SModelOutput
+    nodes: Tensor
+    features: Tensor
+    logits: Tensor
+
+
 class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
-    """Aspect sentiment triplets from fused node features: spans, candidates, pairs, decoding."""
+    """Aspect sentiment triplets from fused node features: spans, candidates, pairs, decoding.
+
+    Or several such models trained apart, whose mean probabilities of spans and of pairs decide (Lakshminarayanan et al.
+    2017), with `config.ensemble_size` above 1: see `ensemble_of`.
+    """
 
     def __init__(self, config: D2E2SConfig) -> None:
         super().__init__(config)
@@ -294,6 +310,10 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
             size, config.head_size, config.max_span_width, dropout, config.boundary_refinement
         )
         self.pair_scorer = PairScorer(size, config.head_size, len(config.sentiment_labels), dropout)
+        if config.ensemble_size > 1:
+            single = copy.deepcopy(config)
+            single.ensemble_size = 1
+            self.others = nn.ModuleList(type(self)(single) for _ in range(config.ensemble_size - 1))
         self.post_init()
 
     @classmethod
@@ -310,6 +330,40 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         model = cls(D2E2SConfig(encoder_config=encoder.config, **config))
         model.d2e2s.encoder = without_pooler(encoder)
         return model
+
+    @classmethod
+    def ensemble_of(cls, models: "Sequence[D2E2SForTripletExtraction]") -> "D2E2SForTripletExtraction":
+        """One model of several that were trained apart, in evaluation mode; its weights are theirs, not copies.
+
+        It costs as much as all of them. Its temperature is 1 and its threshold the default: both are to be chosen anew.
+
+        Raises:
+            ValueError: fewer than two models, an ensemble among them, or models of different configurations.
+        """
+        if len(models) < 2:
+            raise ValueError(f"an ensemble has at least two models, got {len(models)}")
+        config = copy.deepcopy(models[0].config)
+        for place, model in enumerate(models):
+            if model.config.ensemble_size > 1:
+                raise ValueError(f"model {place} of the ensemble is an ensemble: give the models that it is made of")
+            different = differing_fields(config, model.config)
+            if different:
+                raise ValueError(f"models 0 and {place} of the ensemble differ in {', '.join(different)}")
+        config.ensemble_size, config.temperature, config.decision_threshold = len(models), 1.0, 0.5
+        with torch.device("meta"):
+            ensemble = cls(config)
+        ensemble.d2e2s, ensemble.span_scorer, ensemble.pair_scorer = (
+            models[0].d2e2s,
+            models[0].span_scorer,
+            models[0].pair_scorer,
+        )
+        ensemble.others = nn.ModuleList(models[1:])
+        return ensemble.eval()
+
+    @property
+    def members(self) -> "list[D2E2SForTripletExtraction]":
+        """The models that decide: this one, and the others of an ensemble."""
+        return [self, *getattr(self, "others", ())]
 
     def forward(
         self,
@@ -337,15 +391,28 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
             aspects: `(B, A, 2)` spans [start, end) of at most `config.max_span_width` words, padded with -1: only
                 triplets of these aspects, whatever the span classifier thinks of them.
             threshold: lowest score of a decoded triplet, in place of `config.decision_threshold`.
+
+        Of an ensemble, graphs, arcs, relations and the losses of them are those of its first model.
+
+        Raises:
+            ValueError: an ensemble in training mode; see also [`D2E2SModel.forward`].
         """
-        base = self.d2e2s(input_ids, attention_mask, word_index, word_mask, heads, token_type_ids)
-        nodes = self.dropout(base.last_hidden_state)
-        features, span_logits = self.span_scorer(nodes)
+        if self.training and self.config.ensemble_size > 1:
+            raise ValueError("an ensemble is not trained as one: train its models, each by itself")
+        inputs = (input_ids, attention_mask, word_index, word_mask, heads, token_type_ids)
+        readings = [member.read(*inputs) for member in self.members]
+        base, features = readings[0].base, readings[0].features
+        span_logits = mean_of_models([reading.logits for reading in readings])
         mask = span_mask(word_mask, self.config.max_span_width)
         gold = span_labels(labels, mask) if labels is not None else None
         found = given_spans(aspects) if aspects is not None else self._candidates(span_logits, mask, gold, ASPECT)
         opinions = self._candidates(span_logits, mask, gold, OPINION)
-        pair_logits = self.pair_scorer(nodes, features, found[0], opinions[0])
+        pair_logits = mean_of_models(
+            [
+                member.pair_scorer(reading.nodes, reading.features, found[0], opinions[0])
+                for member, reading in zip(self.members, readings, strict=True)
+            ]
+        )
         triplets, scores = None, None
         if not self.training:
             overlaps = aspects is not None  # who asks for two aspects wants an answer for both
@@ -369,6 +436,12 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
             output.losses |= self._auxiliary_losses(base, features, labels, heads, deprels)
             output.loss = cast(Tensor, sum(self._loss_weight(name) * loss for name, loss in output.losses.items()))
         return output
+
+    def read(self, *inputs: Tensor | None) -> Reading:
+        """The spans of a batch, for [`forward`]; inputs as for [`D2E2SModel.forward`]."""
+        base = self.d2e2s(*inputs)
+        nodes = self.dropout(base.last_hidden_state)
+        return Reading(base, nodes, *self.span_scorer(nodes))
 
     def _candidates(self, span_logits: Tensor, mask: Tensor, gold: Tensor | None, kind: int) -> tuple[Tensor, Tensor]:
         """The best spans of a kind. In training the gold ones are among them, so that pairs learn from both."""
@@ -440,6 +513,25 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
             "graph_consistency": self.config.graph_consistency_weight,
         }
         return weights.get(name, 1.0)
+
+
+def mean_of_models(logits: Sequence[Tensor]) -> Tensor:
+    """Logits `(..., C)` whose softmax is the mean of the models' probabilities; those of one model as they are."""
+    if len(logits) == 1:
+        return logits[0]
+    return torch.stack([each.log_softmax(-1) for each in logits]).logsumexp(0) - math.log(len(logits))
+
+
+# What models trained apart may differ in.
+CHOSEN_ON_DEV = ("decision_threshold", "temperature")
+
+
+def differing_fields(first: D2E2SConfig, second: D2E2SConfig) -> list[str]:
+    """Fields of the configuration, the encoder's own included, that two models that decide together must share."""
+    left, right = first.to_dict(), second.to_dict()
+    told = ("architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version", "_name_or_path")
+    names = sorted({*left, *right} - {*told, *CHOSEN_ON_DEV})
+    return [name for name in names if left.get(name) != right.get(name)]
 
 
 def masked_cross_entropy(logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:

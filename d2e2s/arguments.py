@@ -21,6 +21,7 @@ from .configuration_d2e2s import D2E2SConfig
 NOT_ARGUMENTS = (
     "encoder_config",
     "deprel_labels",
+    "ensemble_size",
     "sentiment_labels",
     "decision_threshold",
     "temperature",
@@ -41,6 +42,13 @@ class ModelArguments:
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "D2E2S checkpoint to go on from, in place of --encoder_name_or_path."}
     )
+    ensemble_of: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "D2E2S checkpoints of several runs, to make one model of, whose mean decides; it needs --do_train "
+            "false, and --validation_file, which chooses its threshold."
+        },
+    )
     word_splitter: str | None = field(
         default=None,
         metadata={
@@ -49,10 +57,14 @@ class ModelArguments:
     )
 
     def __post_init__(self) -> None:
-        if (self.encoder_name_or_path is None) == (self.model_name_or_path is None):
-            raise ValueError("give either --encoder_name_or_path (new model) or --model_name_or_path (checkpoint)")
-        if self.model_name_or_path is not None and self.word_splitter is not None:
-            raise ValueError("--word_splitter is for a new model: a checkpoint (--model_name_or_path) keeps its own")
+        starts = (self.encoder_name_or_path, self.model_name_or_path, self.ensemble_of)
+        if sum(start is not None for start in starts) != 1:
+            raise ValueError(
+                "give either --encoder_name_or_path (new model), --model_name_or_path (checkpoint) or --ensemble_of "
+                "(checkpoints)"
+            )
+        if self.encoder_name_or_path is None and self.word_splitter is not None:
+            raise ValueError("--word_splitter is for a new model: a checkpoint keeps its own")
 
 
 def _config_fields() -> Iterator[tuple[str, Any, Any]]:
@@ -229,6 +241,11 @@ class Arguments:
         return {name: value for name, value in vars(self.config).items() if value is not None}
 
     @property
+    def makes_model(self) -> bool:
+        """Whether the run leaves a model, in place of only scoring one."""
+        return self.training.do_train or self.model.ensemble_of is not None
+
+    @property
     def output_dir(self) -> Path:
         return Path(str(self.training.output_dir))
 
@@ -250,6 +267,8 @@ class Arguments:
         selects = training.do_train and training.eval_strategy != IntervalStrategy.NO
         _require(selects, "selection on dev", "--validation_file", data.validation_file)
         _require(training.do_eval, "--do_eval", "--validation_file", data.validation_file)
+        if self.model.ensemble_of is not None:
+            self._check_ensemble()
         if training.choose_threshold and not (training.do_train or training.do_eval):
             raise ValueError("--choose_threshold chooses on --validation_file: give --do_eval too")
         if training.peek_at_test and not (training.do_train and training.do_predict):
@@ -263,6 +282,14 @@ class Arguments:
             raise ValueError(
                 "--parser_file is for training: give --do_train, or --parser_test_file to score the parser"
             )
+
+    def _check_ensemble(self) -> None:
+        if self.training.do_train:
+            raise ValueError("--ensemble_of makes one model of trained ones: give --do_train false")
+        _require(True, "--ensemble_of", "--validation_file", self.data.validation_file)
+        overrides = ", ".join(f"--{name}" for name in self.config_overrides())
+        if overrides:
+            raise ValueError(f"--ensemble_of keeps what its models are: without {overrides}")
 
     def _check_raw_prediction(self) -> None:
         training, data = self.training, self.data
@@ -311,12 +338,19 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
 
 def _still_said(words: list[str], later: list[list[str]]) -> list[str]:
     """The words of a source without where the model starts from, if a later source says that."""
-    replaced = any(_is_start(word) for source in later for word in source)
-    return [word for word in words if not (replaced and _is_start(word))]
+    if not any(_is_start(word) for source in later for word in source):
+        return words
+    kept, replaced = [], False
+    for word in words:
+        if word.startswith("--"):
+            replaced = _is_start(word)
+        if not replaced:  # neither the argument, nor what follows it
+            kept.append(word)
+    return kept
 
 
 def _is_start(word: str) -> bool:
-    return word.split("=")[0] in ("--encoder_name_or_path", "--model_name_or_path")
+    return word.split("=")[0] in ("--encoder_name_or_path", "--model_name_or_path", "--ensemble_of")
 
 
 def _file_arguments(path: Path, known: set[str]) -> list[str]:

@@ -277,10 +277,11 @@ def _spread(runs: Sequence[Figures], key: str) -> tuple[float, float]:
 
 def introduction(config: D2E2SConfig, figures: Figures) -> str:
     start = base_model(figures) or Path(figures["encoder"]).name
+    several = f" Its scores are the mean of {config.ensemble_size} models trained apart." * (config.ensemble_size > 1)
     return (
         "Finds (aspect, opinion, sentiment) triplets in review sentences: which thing is judged, by which words, and "
         f"whether that is {', '.join(config.sentiment_labels)}. A D2E2S model (fusion `{config.fusion_type}`, semantic "
-        f"GCN `{config.semantic_gcn}`, syntactic GCN `{config.syntactic_gcn}`) that started from `{start}`."
+        f"GCN `{config.semantic_gcn}`, syntactic GCN `{config.syntactic_gcn}`) that started from `{start}`.{several}"
     )
 
 
@@ -341,7 +342,8 @@ def _selection(runs: Sequence[Figures]) -> list[str]:
     ]
     seeds = ", ".join(str(run["seed"]) for run in runs)
     counted = "one seed" if len(runs) == 1 else f"this model and mean ± standard deviation over seeds {seeds}"
-    chosen = "The epoch and the decision threshold were selected on dev" if "eval_threshold" in figures else ""
+    selected = "decision threshold was" if "ensemble_size" in figures else "epoch and the decision threshold were"
+    chosen = f"The {selected} selected on dev" if "eval_threshold" in figures else ""
     chosen = chosen or "Nothing was selected on dev; the decision threshold"
     threshold = f"({figures['decision_threshold']:.4f})" if "decision_threshold" in figures else ""
     return [f"Exact match, micro average, {counted}. {chosen} {threshold}. Full splits: {'; '.join(sizes)}."]
@@ -422,15 +424,21 @@ def training(figures: Figures, carbon: Mapping[str, Any] | None) -> str:
     told = figures["arguments"]["training"]
     values = {**figures["arguments"]["config"], **{name: told.get(name) for name in RECIPE}}
     rows = [f"| `{name}` | {value} |" for name, value in values.items() if value is not None]
-    licence = figures.get("data_card", {}).get("licence") or "not stated"
+    table = ["| argument | value |", "|---|---|", *rows]
+    data = (
+        f"Data: {data_name(figures)}; licence: {_licence(figures)}.{further_data(figures)}{earlier_training(figures)}"
+    )
+    if "ensemble_size" in figures:  # what it was made with is not what its models were trained with
+        data, table = f"{figures['ensemble_size']} models, each trained by itself.{earlier_training(figures)}", []
     versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
     size = (
         f"{figures['parameters']:,} parameters, of which {figures['encoder_parameters']:,} in the encoder; {versions}."
     )
-    data = f"Data: {data_name(figures)}; licence: {licence}.{further_data(figures)}{earlier_training(figures)}"
-    return "\n".join(
-        ["## Training", "", data, "", "| argument | value |", "|---|---|", *rows, "", size, *cost(figures, carbon)]
-    )
+    return "\n".join(["## Training", "", data, "", *table, "", size, *cost(figures, carbon)])
+
+
+def _licence(figures: Figures) -> str:
+    return figures.get("data_card", {}).get("licence") or "not stated"
 
 
 def further_data(figures: Figures) -> str:

@@ -102,21 +102,22 @@ def run(arguments: Arguments) -> Figures:
         figures |= trainer.train(resume_from_checkpoint=last_checkpoint).metrics | costs.figures(training.device)
         trainer.save_model()
         trainer.save_state()
-    elif not training.choose_threshold:  # a threshold chosen on what is scored would flatter the checkpoint
+    elif not arguments.makes_model and not training.choose_threshold:
+        # A threshold chosen on what is scored would flatter the checkpoint.
         trainer.threshold = model.config.decision_threshold
-    if "dev" in splits and (training.do_train or training.do_eval):
-        figures |= _evaluate(trainer, tokenized["dev"], splits["dev"])
-        if training.do_train:
-            trainer.save_model()  # once more, now with what dev decided
+    if "dev" in splits:
+        figures |= _evaluate(trainer, tokenized["dev"], splits["dev"], calibrate=arguments.makes_model)
+        if arguments.makes_model:
+            trainer.save_model()  # once more, if it was trained, now with what dev decided
     trainer.threshold = figures["decision_threshold"] = model.config.decision_threshold
     if training.do_predict:
         figures |= _predict(trainer, tokenized["test"], splits["test"], arguments.data.show_predictions)
     figures |= _score_syntax(trainer, processor, splits, tokenized, trees["test"])
     if trainer.is_world_process_zero():
         _write_json(arguments.output_dir / "all_results.json", figures)
-        if training.do_train:
+        if arguments.makes_model:
             write_card(arguments.output_dir, trainer.hub_model_id or training.hub_model_id)
-    if training.do_train and training.push_to_hub:
+    if arguments.makes_model and training.push_to_hub:
         trainer.push_to_hub()  # once more, now with the figures, the predictions and the card
     return figures
 
@@ -139,7 +140,7 @@ def predict_raw_text(arguments: Arguments) -> None:
 def build_model(
     arguments: Arguments, train_records: Sequence[Record]
 ) -> tuple[D2E2SForTripletExtraction, D2E2SProcessor]:
-    """A new model on an encoder, or the model of a checkpoint; float32, whatever the weights were saved in.
+    """A new model on an encoder, the model of a checkpoint, or one of several; float32, whatever they were saved in.
 
     Args:
         arguments: fields of the configuration that they name override the defaults or the checkpoint's.
@@ -153,6 +154,8 @@ def build_model(
     if arguments.model.model_name_or_path is not None:
         path = arguments.model.model_name_or_path
         return _load_checkpoint(path, overrides, arguments.training.do_train), D2E2SProcessor.from_pretrained(path)
+    if arguments.model.ensemble_of is not None:
+        return load_ensemble(arguments.model.ensemble_of)
     encoder = resolve_encoder(str(arguments.model.encoder_name_or_path))
     overrides["deprel_labels"] = relation_labels(train_records)
     with reading(encoder):
@@ -164,6 +167,31 @@ def build_model(
         word_splitter=arguments.model.word_splitter or "penn",
     )
     return model, processor
+
+
+def load_ensemble(paths: Sequence[str]) -> tuple[D2E2SForTripletExtraction, D2E2SProcessor]:
+    """One model of several checkpoints, whose mean decides.
+
+    Raises:
+        ValueError: a folder given twice, or checkpoints that differ in more than their weights.
+    """
+    folders = [Path(path).resolve() for path in paths]
+    if len(set(folders)) < len(folders):
+        raise ValueError(f"--ensemble_of names a checkpoint twice: {' '.join(paths)}")
+    models = [_load_checkpoint(path, {}, may_start_anew=False) for path in paths]
+    processors: list[Any] = [D2E2SProcessor.from_pretrained(path) for path in paths]
+    for path, other in zip(paths[1:], processors[1:], strict=True):
+        if any(_reads_words(other)[part] != value for part, value in _reads_words(processors[0]).items()):
+            raise ValueError(f"{path} and {paths[0]} split words or pieces differently: they make no ensemble")
+    try:
+        return D2E2SForTripletExtraction.ensemble_of(models), processors[0]
+    except ValueError as error:
+        raise ValueError(f"--ensemble_of {' '.join(paths)}: {error}") from None
+
+
+def _reads_words(processor: D2E2SProcessor) -> dict[str, Any]:
+    """All that decides what a model sees of a sentence."""
+    return {"vocabulary": processor.tokenizer.get_vocab(), "word_splitter": processor.word_splitter}
 
 
 def _load_checkpoint(path: str, overrides: dict[str, Any], may_start_anew: bool) -> D2E2SForTripletExtraction:
@@ -280,7 +308,7 @@ def _load_splits(arguments: Arguments) -> dict[str, list[Record]]:
     training, data = arguments.training, arguments.data
     wanted = {
         "train": (training.do_train, data.train_file),
-        "dev": (training.do_train or training.do_eval, data.validation_file),
+        "dev": (arguments.makes_model or training.do_eval, data.validation_file),
         "test": (training.do_predict, data.test_file),
     }
     return {name: _load_records(path) for name, (needed, path) in wanted.items() if needed and path is not None}
@@ -425,7 +453,9 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
         **_origin(arguments),
         "data_card": read_dataset_card(Path(file).parent),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "encoder_parameters": sum(parameter.numel() for parameter in model.d2e2s.encoder.parameters()),
+        "encoder_parameters": sum(
+            parameter.numel() for member in model.members for parameter in member.d2e2s.encoder.parameters()
+        ),
         "device": _device_name(training.device),
         "processes": training.world_size,
         "versions": {
@@ -450,11 +480,30 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
 
 def _origin(arguments: Arguments) -> Figures:
     """The encoder, and what it, or a checkpoint in a folder that training goes on from, was trained on before."""
+    if arguments.model.ensemble_of is not None:
+        return _ensemble_origin(arguments.model.ensemble_of)
     start = str(arguments.model.encoder_name_or_path or arguments.model.model_name_or_path)
     if arguments.model.encoder_name_or_path is not None:
         return encoder_origin(start)
+    if not arguments.training.do_train:
+        return {"encoder": start, "base_model": hub_name(start)}
+    return _checkpoint_origin(start)
+
+
+def _ensemble_origin(paths: Sequence[str]) -> Figures:
+    """Where the models started from, what any of them was trained on, each thing once, and how many they are."""
+    origins = [_checkpoint_origin(path) for path in paths]
+    steps: list[Figures] = []
+    for origin in origins:
+        steps += [step for step in origin.get("earlier_training", []) if step not in steps]
+    first = {key: origins[0][key] for key in ("encoder", "base_model")}
+    return {**first, "earlier_training": steps, "ensemble_size": len(paths)}
+
+
+def _checkpoint_origin(start: str) -> Figures:
+    """The encoder of a checkpoint, and what it was trained on, the last time included."""
     plain = {"encoder": start, "base_model": hub_name(start)}
-    if not arguments.training.do_train or not Path(start).is_dir():
+    if not Path(start).is_dir():
         return plain
     try:
         before = read_figures(Path(start))
@@ -473,14 +522,16 @@ def _origin(arguments: Arguments) -> Figures:
     return {"encoder": before["encoder"], "base_model": before["base_model"], "earlier_training": trained}
 
 
-def _evaluate(trainer: TripletTrainer, dataset: datasets.Dataset, records: Sequence[Record]) -> Figures:
-    """Score dev, and let it decide what the model keeps: the temperature, after training, then the threshold.
+def _evaluate(
+    trainer: TripletTrainer, dataset: datasets.Dataset, records: Sequence[Record], calibrate: bool
+) -> Figures:
+    """Score dev, and let it decide what the model keeps: the temperature, of a new model, then the threshold.
 
     A threshold that the trainer was given stays.
     """
     config = trainer.model.config
     decisions = pair_decisions(trainer.model, trainer.batches(dataset))
-    if trainer.args.do_train:
+    if calibrate:
         config.temperature = fit_temperature(decisions)
     output: Any = trainer.predict(dataset, metric_key_prefix="eval")
     config.decision_threshold = output.metrics["eval_threshold"]

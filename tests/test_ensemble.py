@@ -1,0 +1,204 @@
+"""Several models as one: their mean decides, one checkpoint holds them, and dev chooses its threshold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from model_cases import DEPRELS, inputs_of, small_model, tiny_bert, triplets_of
+from tiny_runs import command, write_data
+from transformers import AutoModel
+
+from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor
+from d2e2s.arguments import parse_arguments
+from d2e2s.train import main
+
+CHOICE = ("cross_attention", "basic", "basic")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, D2E2SProcessor]:
+    return tiny_bert(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="module")
+def models(tiny: tuple[Path, D2E2SProcessor]) -> list[D2E2SForTripletExtraction]:
+    return [small_model(tiny[0], CHOICE, seed, decision_threshold=0.5) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def inputs(tiny: tuple[Path, D2E2SProcessor]) -> Any:
+    return inputs_of(tiny[1])
+
+
+# --- the model
+
+
+@torch.no_grad()
+def test_probabilities_are_the_means_of_the_models(models: list[D2E2SForTripletExtraction], inputs: Any) -> None:
+    ensemble = D2E2SForTripletExtraction.ensemble_of(models)
+    output, alone = ensemble(**inputs), [model(**inputs) for model in models]
+    spans = torch.stack([each.span_logits.softmax(-1) for each in alone]).mean(0)
+    torch.testing.assert_close(output.span_logits.softmax(-1), spans)
+    # The models have other candidates each by themselves: give them those of the ensemble.
+    readings = [model.read(*(inputs[name] for name in READ)) for model in models]
+    pairs = [
+        model.pair_scorer(reading.nodes, reading.features, output.aspects, output.opinions).softmax(-1)
+        for model, reading in zip(models, readings, strict=True)
+    ]
+    torch.testing.assert_close(output.pair_logits.softmax(-1), torch.stack(pairs).mean(0))
+    assert len({round(float(each.span_logits.sum()), 3) for each in alone}) == 3
+
+
+READ = ("input_ids", "attention_mask", "word_index", "word_mask", "heads", "token_type_ids")
+
+
+@torch.no_grad()
+def test_a_model_with_itself_says_what_it_says_alone(models: list[D2E2SForTripletExtraction], inputs: Any) -> None:
+    alone, twice = models[0], D2E2SForTripletExtraction.ensemble_of([models[0], models[0]])
+    for found, expected in zip(triplets_of(twice(**inputs)), triplets_of(alone(**inputs)), strict=True):
+        assert found.keys() == expected.keys()
+        assert list(found.values()) == pytest.approx(list(expected.values()), abs=1e-5)
+
+
+@torch.no_grad()
+def test_one_checkpoint_holds_them(models: list[D2E2SForTripletExtraction], inputs: Any, tmp_path: Path) -> None:
+    ensemble = D2E2SForTripletExtraction.ensemble_of(models)
+    ensemble.save_pretrained(tmp_path)
+    for kind, options in ((D2E2SForTripletExtraction, {}), (AutoModel, {"trust_remote_code": True})):
+        loaded: Any = kind.from_pretrained(tmp_path, **options)
+        assert loaded.config.ensemble_size == len(loaded.members) == 3
+        torch.testing.assert_close(loaded.eval()(**inputs).scores, ensemble(**inputs).scores)
+    alone = sum(parameter.numel() for parameter in models[0].parameters())
+    assert sum(parameter.numel() for parameter in loaded.parameters()) == 3 * alone
+
+
+def test_it_forgets_what_its_models_chose_on_dev(tiny: tuple[Path, D2E2SProcessor]) -> None:
+    pair = [
+        small_model(tiny[0], CHOICE, seed, decision_threshold=0.1 * seed, temperature=1.0 + seed) for seed in (1, 2)
+    ]
+    config = D2E2SForTripletExtraction.ensemble_of(pair).config
+    assert (config.decision_threshold, config.temperature, config.ensemble_size) == (0.5, 1.0, 2)
+    assert [model.config.ensemble_size for model in pair] == [1, 1]
+
+
+def test_what_makes_no_ensemble(tiny: tuple[Path, D2E2SProcessor], models: list[D2E2SForTripletExtraction]) -> None:
+    join = D2E2SForTripletExtraction.ensemble_of
+    with pytest.raises(ValueError, match="at least two models, got 1"):
+        join(models[:1])
+    with pytest.raises(ValueError, match="model 1 of the ensemble is an ensemble: give the models"):
+        join([models[0], join(models)])
+    other = small_model(tiny[0], ("tin", "basic", "basic"), deprel_labels=DEPRELS[:-1])
+    with pytest.raises(ValueError, match="models 0 and 2 of the ensemble differ in deprel_labels, fusion_type"):
+        join([*models[:2], other])
+
+
+def test_it_is_not_trained(models: list[D2E2SForTripletExtraction], inputs: Any) -> None:
+    ensemble = D2E2SForTripletExtraction.ensemble_of(models)
+    assert not ensemble.training
+    with pytest.raises(ValueError, match="an ensemble is not trained as one"):
+        ensemble.train()(**inputs)
+    ensemble.eval()
+
+
+# --- the command
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"), train=48, dev=24, test=24)
+
+
+@pytest.fixture(scope="module")
+def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two runs that differ in their seed."""
+    folder = tmp_path_factory.mktemp("runs")
+    for seed in (1, 2):
+        assert main(command(data, folder / str(seed), seed=seed, learning_rate=1e-3, do_predict=False)) == 0
+    return [folder / "1", folder / "2"]
+
+
+def joining(data: Path, output_dir: Path, members: list[Path], **extra: Any) -> list[str]:
+    plain = {"encoder_name_or_path": None, "head_size": None, "parser_size": None, "do_train": False, **extra}
+    return [*command(data, output_dir, **plain), "--ensemble_of", *map(str, members)]
+
+
+def test_an_ensemble_from_files_to_figures(data: Path, runs: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "both"
+    assert main(joining(data, folder, runs)) == 0
+    figures = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
+    single = json.loads((runs[0] / "all_results.json").read_text(encoding="utf-8"))
+    assert figures["ensemble_size"] == 2 and figures["parameters"] == 2 * single["parameters"]
+    assert figures["encoder_parameters"] == 2 * single["encoder_parameters"]
+    # Trained on the same data, which is named once.
+    [step] = figures["earlier_training"]
+    assert step["sentences"] == single["train_sentences"]
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert config["decision_threshold"] == figures["decision_threshold"] == figures["test_threshold"]
+    assert config["temperature"] == figures["temperature"] != 1
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "Its scores are the mean of 2 models trained apart." in card
+    assert f"2 models, each trained by itself. Before that, trained on {step['sentences']} sentences" in card
+    assert "`learning_rate`" not in card and "The decision threshold was selected on dev" in card
+    # It is a checkpoint like any other.
+    again = tmp_path / "again"
+    plain = {"encoder_name_or_path": None, "head_size": None, "parser_size": None, "do_train": False}
+    assert main(command(data, again, model_name_or_path=folder, do_eval=True, **plain)) == 0
+    scored = json.loads((again / "all_results.json").read_text(encoding="utf-8"))
+    assert scored["test_triplet_f1"] == figures["test_triplet_f1"]
+    assert scored["eval_triplet_f1"] == figures["eval_triplet_f1"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"do_train": True}, "--ensemble_of makes one model of trained ones: give --do_train false"),
+        ({"validation_file": None}, "--ensemble_of needs --validation_file"),
+        ({"dropout": 0.5}, "--ensemble_of keeps what its models are: without --dropout"),
+        ({"model_name_or_path": "there"}, "give either --encoder_name_or_path"),
+        ({"word_splitter": "penn"}, "--word_splitter is for a new model"),
+    ],
+    ids=str,
+)
+def test_arguments_that_do_not_fit(
+    extra: dict[str, Any],
+    message: str,
+    data: Path,
+    runs: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(joining(data, tmp_path / "out", runs, **extra)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_folders_that_do_not_fit(
+    data: Path, runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    assert main(command(data, other, fusion_type="gated", max_steps=1, do_predict=False)) == 0
+    splitter = tmp_path / "splitter"
+    assert main(command(data, splitter, word_splitter="whitespace", max_steps=1, do_predict=False)) == 0
+    capsys.readouterr()
+    for members, message in (
+        ([runs[0], runs[0] / ".." / runs[0].name], "--ensemble_of names a checkpoint twice"),
+        (runs[:1], f"--ensemble_of {runs[0]}: an ensemble has at least two models, got 1"),
+        ([runs[0], other], "models 0 and 1 of the ensemble differ in fusion_type"),
+        ([runs[0], splitter], f"{splitter} and {runs[0]} split words or pieces differently"),
+        ([runs[0], tmp_path / "absent"], "absent"),
+    ):
+        assert main(joining(data, tmp_path / "out", members)) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_file_names_the_models_and_a_later_one_another_start(data: Path, runs: list[Path], tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(f"ensemble_of: [{runs[0]}, {runs[1]}]\n")
+    words = command(data, tmp_path / "out", encoder_name_or_path=None, head_size=None, parser_size=None, do_train=False)
+    assert parse_arguments([str(file), *words]).model.ensemble_of == [str(run) for run in runs]
+    again = parse_arguments([str(file), *words, f"--model_name_or_path={runs[0]}"]).model
+    assert (again.ensemble_of, again.model_name_or_path) == (None, str(runs[0]))
