@@ -250,6 +250,41 @@ def test_the_experiments_page_gives_the_sizes_and_times_of_its_files() -> None:
     assert f"{min(seconds):.0f} to {max(seconds):.0f} seconds of training a run" in page
 
 
+def test_pages_give_what_ensembles_came_to() -> None:
+    readme, own_data = (
+        " ".join((ROOT / name).read_text(encoding="utf-8").split()) for name in ("README.md", "docs/own_data.md")
+    )
+    shown, gains = [], {"eval": [], "test": []}
+    for name in ("14res", "14lap", "15res"):
+        one = results(f"ensembles/{name}-seeds-42-43-44.json")
+        cells = [name]
+        for split, found in gains.items():
+            alone = [results(f"three_steps/{name}-seed{seed}.json")[f"{split}_triplet_f1"] for seed in (42, 43, 44)]
+            found.append(one[f"{split}_triplet_f1"] - statistics.mean(alone))
+            cells += [
+                spread(f"three_steps/{name}-seed*.json", f"{split}_triplet_f1"),
+                f"{100 * one[f'{split}_triplet_f1']:.2f}",
+            ]
+        shown.append(cells)
+    assert recipe_rows("ensembles") == shown
+    of = {cells[0]: cells for cells in shown}
+    assert f"{of['14res'][4]} on 14res, {of['14lap'][4]} on 14lap and {of['15res'][4]} on 15res" in readme
+    assert f"(dev {of['14res'][2]}, {of['14lap'][2]}, {of['15res'][2]}; one ensemble a set" in readme
+    better = {split: f"{100 * statistics.mean(found):.1f}" for split, found in gains.items()}
+    assert (
+        f"{better['eval']} points of triplet F1 better on dev" in own_data
+        and f"and {better['test']} on test" in own_data
+    )
+    one, page = (
+        results("ensembles/15res-seeds-42-43-44.json"),
+        (ROOT / "docs/experiments.md").read_text(encoding="utf-8"),
+    )
+    assert (
+        f"precision {100 * one['test_triplet_precision']:.2f} and recall {100 * one['test_triplet_recall']:.2f}" in page
+    )
+    assert f"{one['parameters'] / 1e6:.0f} million parameters, of\nwhich {one['encoder_parameters'] / 1e6:.0f}" in page
+
+
 def test_files_of_trials_hold_no_figure_of_test() -> None:
     for path in (ROOT / "results" / "trials").iterdir():
         assert not [name for name in json.loads(path.read_text(encoding="utf-8")) if name.startswith("test_")]
