@@ -160,8 +160,8 @@ class D2E2SConfig(PreTrainedConfig):
             if len(set(labels)) < len(labels):
                 raise ValueError(f"{name} holds a label twice: {labels}")
         counts = ("gcn_layers", "gcn_heads", "fusion_heads", "max_span_width", "max_candidates", "max_triplets")
-        counts = (*counts, "ensemble_size")
-        for name in (*counts, "graph_size", "parser_size", "head_size", "contrastive_temperature", "temperature"):
+        sizes = ("graph_size", "parser_size", "head_size", "ensemble_size")
+        for name in (*counts, *sizes, "contrastive_temperature", "temperature"):
             if (getattr(self, name) or 0) <= 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}")
         for name in ("parser_loss_weight", "contrastive_loss_weight", "graph_consistency_weight"):

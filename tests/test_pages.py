@@ -271,17 +271,9 @@ def test_pages_give_what_ensembles_came_to() -> None:
     assert f"{of['14res'][4]} on 14res, {of['14lap'][4]} on 14lap and {of['15res'][4]} on 15res" in readme
     assert f"(dev {of['14res'][2]}, {of['14lap'][2]}, {of['15res'][2]}; one ensemble a set" in readme
     better = {split: f"{100 * statistics.mean(found):.1f}" for split, found in gains.items()}
-    assert (
-        f"{better['eval']} points of triplet F1 better on dev" in own_data
-        and f"and {better['test']} on test" in own_data
-    )
-    one, page = (
-        results("ensembles/15res-seeds-42-43-44.json"),
-        (ROOT / "docs/experiments.md").read_text(encoding="utf-8"),
-    )
-    assert (
-        f"precision {100 * one['test_triplet_precision']:.2f} and recall {100 * one['test_triplet_recall']:.2f}" in page
-    )
+    assert f"{better['eval']} points of triplet F1 better on dev" in own_data
+    assert f"and {better['test']} on test" in own_data
+    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
     assert f"{one['parameters'] / 1e6:.0f} million parameters, of\nwhich {one['encoder_parameters'] / 1e6:.0f}" in page
 
 
