@@ -9,7 +9,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def _from_0(fields: dict[str, Any]) -> dict[str, Any]:
@@ -17,8 +17,13 @@ def _from_0(fields: dict[str, Any]) -> dict[str, Any]:
     return {"temperature": 1.0, **fields}
 
 
+def _from_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 held one model."""
+    return {"ensemble_size": 1, **fields}
+
+
 # From a version to the next: the saved fields in, the fields of one version later out.
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_0}
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_0, 1: _from_1}
 
 
 def upgraded(fields: dict[str, Any]) -> dict[str, Any]:

@@ -340,13 +340,13 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         Raises:
             ValueError: fewer than two models, an ensemble among them, or models of different configurations.
         """
-        if len(models) < 2:
-            raise ValueError(f"an ensemble has at least two models, got {len(models)}")
+        if len({id(model) for model in models}) < max(2, len(models)):
+            raise ValueError(f"an ensemble has at least two different models, got {len(models)}")
         config = copy.deepcopy(models[0].config)
         for place, model in enumerate(models):
             if model.config.ensemble_size > 1:
                 raise ValueError(f"model {place} of the ensemble is an ensemble: give the models that it is made of")
-            different = differing_fields(config, model.config)
+            different = differing_fields(config.to_dict(), model.config.to_dict())
             if different:
                 raise ValueError(f"models 0 and {place} of the ensemble differ in {', '.join(different)}")
         config.ensemble_size, config.temperature, config.decision_threshold = len(models), 1.0, 0.5
@@ -397,7 +397,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         Raises:
             ValueError: an ensemble in training mode; see also [`D2E2SModel.forward`].
         """
-        if self.training and self.config.ensemble_size > 1:
+        if self.config.ensemble_size > 1 and any(member.training for member in self.members):
             raise ValueError("an ensemble is not trained as one: train its models, each by itself")
         inputs = (input_ids, attention_mask, word_index, word_mask, heads, token_type_ids)
         readings = [member.read(*inputs) for member in self.members]
@@ -522,16 +522,23 @@ def mean_of_models(logits: Sequence[Tensor]) -> Tensor:
     return torch.stack([each.log_softmax(-1) for each in logits]).logsumexp(0) - math.log(len(logits))
 
 
-# What models trained apart may differ in.
-CHOSEN_ON_DEV = ("decision_threshold", "temperature")
+# What models trained apart may differ in: what dev chose, and what says nothing about the model.
+MAY_DIFFER = {
+    *("decision_threshold", "temperature"),
+    *("_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version"),
+}
 
 
-def differing_fields(first: D2E2SConfig, second: D2E2SConfig) -> list[str]:
-    """Fields of the configuration, the encoder's own included, that two models that decide together must share."""
-    left, right = first.to_dict(), second.to_dict()
-    told = ("architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version", "_name_or_path")
-    names = sorted({*left, *right} - {*told, *CHOSEN_ON_DEV})
-    return [name for name in names if left.get(name) != right.get(name)]
+def differing_fields(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """Fields of two configurations that models that decide together must share; the encoder's as `encoder_config.x`."""
+    found = []
+    for name in sorted({*first, *second} - MAY_DIFFER):
+        left, right = first.get(name), second.get(name)
+        if isinstance(left, dict) and isinstance(right, dict):
+            found += [f"{name}.{inner}" for inner in differing_fields(left, right)]
+        elif left != right:
+            found.append(name)
+    return found
 
 
 def masked_cross_entropy(logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:

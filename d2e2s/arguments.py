@@ -260,7 +260,7 @@ class Arguments:
             return self._check_raw_prediction()
         if not training.output_dir:
             raise ValueError("--output_dir is missing: the folder for the model and its figures")
-        if not (training.do_train or training.do_eval or training.do_predict):
+        if not (self.makes_model or training.do_eval or training.do_predict):
             raise ValueError("nothing to do: give --do_train, --do_eval or --do_predict")
         _require(training.do_train, "--do_train", "--train_file", data.train_file)
         _require(training.do_predict, "--do_predict", "--test_file", data.test_file)
@@ -269,7 +269,7 @@ class Arguments:
         _require(training.do_eval, "--do_eval", "--validation_file", data.validation_file)
         if self.model.ensemble_of is not None:
             self._check_ensemble()
-        if training.choose_threshold and not (training.do_train or training.do_eval):
+        if training.choose_threshold and not (self.makes_model or training.do_eval):
             raise ValueError("--choose_threshold chooses on --validation_file: give --do_eval too")
         if training.peek_at_test and not (training.do_train and training.do_predict):
             raise ValueError("--peek_at_test scores test while training: give --do_train and --do_predict too")
@@ -287,6 +287,12 @@ class Arguments:
         if self.training.do_train:
             raise ValueError("--ensemble_of makes one model of trained ones: give --do_train false")
         _require(True, "--ensemble_of", "--validation_file", self.data.validation_file)
+        folders = [Path(path).resolve() for path in self.model.ensemble_of or ()]
+        if len(set(folders)) < len(folders):
+            raise ValueError(f"--ensemble_of names a checkpoint twice: {' '.join(self.model.ensemble_of or ())}")
+        own = self.output_dir.resolve()
+        if any(folder in (own, *own.parents) for folder in folders) or (own / "trainer_state.json").exists():
+            raise ValueError(f"{self.output_dir}: holds a model that was trained; give the ensemble an --output_dir")
         overrides = ", ".join(f"--{name}" for name in self.config_overrides())
         if overrides:
             raise ValueError(f"--ensemble_of keeps what its models are: without {overrides}")

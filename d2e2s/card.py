@@ -178,7 +178,8 @@ def check_seeds(runs: Sequence[Figures], folders: Sequence[Path]) -> None:
 def recipe(figures: Figures) -> dict[str, Any]:
     """All that makes two runs comparable, but the seed."""
     told = {key: figures["arguments"]["training"].get(key) for key in RECIPE if key != "seed"}
-    return {"encoder": figures["encoder"], "data": data_name(figures), **figures["arguments"]["config"], **told}
+    size = {"ensemble_size": figures.get("ensemble_size", 1)}
+    return {"encoder": figures["encoder"], "data": data_name(figures), **size, **figures["arguments"]["config"], **told}
 
 
 def data_name(figures: Figures) -> str:
@@ -342,8 +343,10 @@ def _selection(runs: Sequence[Figures]) -> list[str]:
     ]
     seeds = ", ".join(str(run["seed"]) for run in runs)
     counted = "one seed" if len(runs) == 1 else f"this model and mean ± standard deviation over seeds {seeds}"
-    selected = "decision threshold was" if "ensemble_size" in figures else "epoch and the decision threshold were"
-    chosen = f"The {selected} selected on dev" if "eval_threshold" in figures else ""
+    chosen = "The epoch and the decision threshold were selected on dev" if "eval_threshold" in figures else ""
+    if "ensemble_size" in figures:
+        counted = counted.replace("seed", "ensemble")
+        chosen = "The epochs of its models, and its decision threshold, were selected on dev"
     chosen = chosen or "Nothing was selected on dev; the decision threshold"
     threshold = f"({figures['decision_threshold']:.4f})" if "decision_threshold" in figures else ""
     return [f"Exact match, micro average, {counted}. {chosen} {threshold}. Full splits: {'; '.join(sizes)}."]
@@ -370,7 +373,8 @@ def parser(figures: Figures) -> list[str]:
         for prefix, name in TREEBANKS.items()
         if f"{prefix}_uas" in figures
     ]
-    text = "The built-in parser's agreement with the given trees, all words, maximum spanning tree: "
+    whose = "The first model's" if "ensemble_size" in figures else "The built-in parser's"
+    text = f"{whose} agreement with the given trees, all words, maximum spanning tree: "
     return [f"{text}{'; '.join(scores)}."] if scores else []
 
 
@@ -429,7 +433,7 @@ def training(figures: Figures, carbon: Mapping[str, Any] | None) -> str:
         f"Data: {data_name(figures)}; licence: {_licence(figures)}.{further_data(figures)}{earlier_training(figures)}"
     )
     if "ensemble_size" in figures:  # what it was made with is not what its models were trained with
-        data, table = f"{figures['ensemble_size']} models, each trained by itself.{earlier_training(figures)}", []
+        data, table = ensemble_training(figures), []
     versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
     size = (
         f"{figures['parameters']:,} parameters, of which {figures['encoder_parameters']:,} in the encoder; {versions}."
@@ -460,6 +464,16 @@ def earlier_training(figures: Figures) -> str:
         f"(licence: {', '.join(step['licences'])})."
         for step in reversed(figures.get("earlier_training", []))
     )
+
+
+def ensemble_training(figures: Figures) -> str:
+    """What the models of an ensemble were trained on, the last first: a sentence."""
+    steps = [
+        f"{step['sentences']} sentences of {step['data']} (licence: {', '.join(step['licences'])})"
+        for step in reversed(figures["earlier_training"])
+    ]
+    on = f" Trained on {', and before on '.join(steps)}." if steps else ""
+    return f"{figures['ensemble_size']} models, each trained by itself; their own cards say how.{on}"
 
 
 def cost(figures: Figures, carbon: Mapping[str, Any] | None) -> list[str]:

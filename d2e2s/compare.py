@@ -139,6 +139,8 @@ def describe(run: Results) -> tuple[str, str, str]:
     further = {"sentences": run.get("further_train_sentences"), "trees": run.get("parser_train_sentences")}
     name = " + ".join([data, *(f"{n} {what}" for what, n in further.items() if n)])
     before = [f"{step['sentences']} sentences of {step['data']}" for step in run.get("earlier_training", [])]
+    if "ensemble_size" in run:
+        model = f"{run['ensemble_size']} × {model}"
     return ", after ".join([name, *reversed(before)]), run["encoder"], model
 
 
@@ -147,7 +149,8 @@ def recipe(run: Results) -> dict[str, Any]:
     arguments = run["arguments"]
     training = {name: arguments["training"].get(name) for name in TRAINING}
     defaults = {name: getattr(D2E2SConfig, name) for name in CHOICES}
-    return {"data": describe(run)[0], "encoder": run["encoder"], **defaults, **arguments["config"], **training}
+    size = {"ensemble_size": run.get("ensemble_size", 1)}
+    return {"data": describe(run)[0], "encoder": run["encoder"], **size, **defaults, **arguments["config"], **training}
 
 
 def configurations(runs: Iterable[Results]) -> list[Configuration]:

@@ -276,10 +276,10 @@ def details(run: Run) -> list[tuple[str, Any]]:
     """What the figures depend on."""
     arguments, figures = run.figures["arguments"], run.figures
     rows = {f"--{name}": value for name, value in arguments["config"].items()}
-    rows |= {f"--{name}": arguments["training"].get(name) for name in RECIPE}
-    rows |= {
-        name: figures.get(name) for name in ("parameters", "encoder_parameters", "device", "processes", "temperature")
-    }
+    if "ensemble_size" not in figures:  # what it was made with is not what its models were trained with
+        rows |= {f"--{name}": arguments["training"].get(name) for name in RECIPE}
+    names = ("ensemble_size", "parameters", "encoder_parameters", "device", "processes", "temperature")
+    rows |= {name: figures.get(name) for name in names}
     for split in ("train", "dev", "test"):
         rows |= {f"{split} {name}": figures.get(f"{split}_{name}") for name in ("sentences", "triplets")}
     rows |= {f"{name} version": version for name, version in figures.get("versions", {}).items()}

@@ -173,15 +173,12 @@ def load_ensemble(paths: Sequence[str]) -> tuple[D2E2SForTripletExtraction, D2E2
     """One model of several checkpoints, whose mean decides.
 
     Raises:
-        ValueError: a folder given twice, or checkpoints that differ in more than their weights.
+        ValueError: checkpoints that differ in more than their weights.
     """
-    folders = [Path(path).resolve() for path in paths]
-    if len(set(folders)) < len(folders):
-        raise ValueError(f"--ensemble_of names a checkpoint twice: {' '.join(paths)}")
     models = [_load_checkpoint(path, {}, may_start_anew=False) for path in paths]
     processors: list[Any] = [D2E2SProcessor.from_pretrained(path) for path in paths]
     for path, other in zip(paths[1:], processors[1:], strict=True):
-        if any(_reads_words(other)[part] != value for part, value in _reads_words(processors[0]).items()):
+        if _reads_words(other) != _reads_words(processors[0]):
             raise ValueError(f"{path} and {paths[0]} split words or pieces differently: they make no ensemble")
     try:
         return D2E2SForTripletExtraction.ensemble_of(models), processors[0]
@@ -191,7 +188,10 @@ def load_ensemble(paths: Sequence[str]) -> tuple[D2E2SForTripletExtraction, D2E2
 
 def _reads_words(processor: D2E2SProcessor) -> dict[str, Any]:
     """All that decides what a model sees of a sentence."""
-    return {"vocabulary": processor.tokenizer.get_vocab(), "word_splitter": processor.word_splitter}
+    pieces = json.loads(processor.tokenizer.backend_tokenizer.to_str())
+    for setting in ("truncation", "padding"):  # what the last call asked for
+        pieces.pop(setting, None)
+    return {"pieces": pieces, "words": processor.word_splitter, "window": processor.window}
 
 
 def _load_checkpoint(path: str, overrides: dict[str, Any], may_start_anew: bool) -> D2E2SForTripletExtraction:
@@ -199,6 +199,8 @@ def _load_checkpoint(path: str, overrides: dict[str, Any], may_start_anew: bool)
     check_model(path)
     if D2E2SConfig.get_config_dict(path)[0].get("model_type") != D2E2SConfig.model_type:
         raise ValueError(f"{path}: no D2E2S checkpoint; an encoder goes to --encoder_name_or_path")
+    if may_start_anew and D2E2SConfig.get_config_dict(path)[0].get("ensemble_size", 1) > 1:
+        raise ValueError(f"{path}: an ensemble is not trained as one; train its models, each by itself")
     report = logging.getLogger("transformers.modeling_utils")
     disabled, report.disabled = report.disabled, True  # a table of what one line says below
     options: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True, "ignore_mismatched_sizes": True}
@@ -448,8 +450,9 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
     """What the figures depend on."""
     training, data = arguments.training, arguments.data
     file = str(data.train_file or data.validation_file or data.test_file)
+    first = _first_run(arguments.model.ensemble_of)
     figures: Figures = {
-        "seed": training.seed,
+        "seed": first.get("seed", training.seed),
         **_origin(arguments),
         "data_card": read_dataset_card(Path(file).parent),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -466,7 +469,7 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
         },
         "arguments": {
             "model": vars(arguments.model),
-            "config": arguments.config_overrides(),
+            "config": first.get("config", arguments.config_overrides()),
             "data": vars(arguments.data),
             "training": training.to_dict(),
         },
@@ -520,6 +523,17 @@ def _checkpoint_origin(start: str) -> Figures:
     }
     trained = [*before.get("earlier_training", []), earlier]
     return {"encoder": before["encoder"], "base_model": before["base_model"], "earlier_training": trained}
+
+
+def _first_run(paths: Sequence[str] | None) -> Figures:
+    """Of an ensemble's first model, what its figures go by: its seed, and what its configuration was told."""
+    if paths is None:
+        return {}
+    try:
+        run = read_figures(Path(paths[0]))
+    except CardError:
+        return {}
+    return {"seed": run["seed"], "config": run["arguments"]["config"]}
 
 
 def _evaluate(

@@ -32,10 +32,14 @@ def main() -> None:
     """Raises FileExistsError if the format has its checkpoint."""
     FOLDER.mkdir()
     tiny_models.SIZES.update(SMALL)
-    tiny_checkpoint(FOLDER, boundary_refinement=True, temperature=1.3)
-    shutil.rmtree(FOLDER / "encoder")
-    model = D2E2SForTripletExtraction.from_pretrained(FOLDER)
-    extract = TripletExtractionPipeline(model=model, processor=D2E2SProcessor.from_pretrained(FOLDER))
+    parts = [tiny_checkpoint(FOLDER / str(seed), seed=seed, boundary_refinement=True) for seed in (0, 2)]
+    processor = D2E2SProcessor.from_pretrained(parts[0])
+    model = D2E2SForTripletExtraction.ensemble_of([D2E2SForTripletExtraction.from_pretrained(part) for part in parts])
+    model.config.temperature = 1.3
+    for part in parts:
+        shutil.rmtree(part)
+    processor.save_pretrained(FOLDER)
+    extract = TripletExtractionPipeline(model=model, processor=processor)
     model.config.decision_threshold = safe_threshold(extract)
     model.save_pretrained(FOLDER)
     for code in FOLDER.glob("*.py"):  # today's code has to read it

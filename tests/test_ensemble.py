@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from model_cases import DEPRELS, inputs_of, small_model, tiny_bert, triplets_of
 from tiny_runs import command, write_data
 from transformers import AutoModel
 
-from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor
+from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, compare
 from d2e2s.arguments import parse_arguments
 from d2e2s.train import main
 
+RATES = {"learning_rate": 2e-3, "head_learning_rate": 5e-3}
 CHOICE = ("cross_attention", "basic", "basic")
 
 
@@ -26,7 +28,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, D2E2SProcessor
 
 @pytest.fixture(scope="module")
 def models(tiny: tuple[Path, D2E2SProcessor]) -> list[D2E2SForTripletExtraction]:
-    return [small_model(tiny[0], CHOICE, seed, decision_threshold=0.5) for seed in range(3)]
+    return [small_model(tiny[0], CHOICE, seed) for seed in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,9 @@ READ = ("input_ids", "attention_mask", "word_index", "word_mask", "heads", "toke
 
 @torch.no_grad()
 def test_a_model_with_itself_says_what_it_says_alone(models: list[D2E2SForTripletExtraction], inputs: Any) -> None:
-    alone, twice = models[0], D2E2SForTripletExtraction.ensemble_of([models[0], models[0]])
+    alone, twice = models[0], D2E2SForTripletExtraction.ensemble_of([models[0], copy.deepcopy(models[0])])
+    twice.config.decision_threshold = 0.0
+    assert any(triplets_of(alone(**inputs)))
     for found, expected in zip(triplets_of(twice(**inputs)), triplets_of(alone(**inputs)), strict=True):
         assert found.keys() == expected.keys()
         assert list(found.values()) == pytest.approx(list(expected.values()), abs=1e-5)
@@ -71,7 +75,8 @@ def test_one_checkpoint_holds_them(models: list[D2E2SForTripletExtraction], inpu
     for kind, options in ((D2E2SForTripletExtraction, {}), (AutoModel, {"trust_remote_code": True})):
         loaded: Any = kind.from_pretrained(tmp_path, **options)
         assert loaded.config.ensemble_size == len(loaded.members) == 3
-        torch.testing.assert_close(loaded.eval()(**inputs).scores, ensemble(**inputs).scores)
+        for name in ("span_logits", "pair_logits"):
+            torch.testing.assert_close(loaded.eval()(**inputs)[name], ensemble(**inputs)[name])
     alone = sum(parameter.numel() for parameter in models[0].parameters())
     assert sum(parameter.numel() for parameter in loaded.parameters()) == 3 * alone
 
@@ -87,8 +92,10 @@ def test_it_forgets_what_its_models_chose_on_dev(tiny: tuple[Path, D2E2SProcesso
 
 def test_what_makes_no_ensemble(tiny: tuple[Path, D2E2SProcessor], models: list[D2E2SForTripletExtraction]) -> None:
     join = D2E2SForTripletExtraction.ensemble_of
-    with pytest.raises(ValueError, match="at least two models, got 1"):
+    with pytest.raises(ValueError, match="at least two different models, got 1"):
         join(models[:1])
+    with pytest.raises(ValueError, match="at least two different models, got 3"):
+        join([*models[:2], models[0]])
     with pytest.raises(ValueError, match="model 1 of the ensemble is an ensemble: give the models"):
         join([models[0], join(models)])
     other = small_model(tiny[0], ("tin", "basic", "basic"), deprel_labels=DEPRELS[:-1])
@@ -99,6 +106,9 @@ def test_what_makes_no_ensemble(tiny: tuple[Path, D2E2SProcessor], models: list[
 def test_it_is_not_trained(models: list[D2E2SForTripletExtraction], inputs: Any) -> None:
     ensemble = D2E2SForTripletExtraction.ensemble_of(models)
     assert not ensemble.training
+    ensemble.others[0].train()
+    with pytest.raises(ValueError, match="an ensemble is not trained as one"):
+        ensemble(**inputs)
     with pytest.raises(ValueError, match="an ensemble is not trained as one"):
         ensemble.train()(**inputs)
     ensemble.eval()
@@ -117,7 +127,7 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two runs that differ in their seed."""
     folder = tmp_path_factory.mktemp("runs")
     for seed in (1, 2):
-        assert main(command(data, folder / str(seed), seed=seed, learning_rate=1e-3, do_predict=False)) == 0
+        assert main(command(data, folder / str(seed), seed=seed, num_train_epochs=12, **RATES, do_predict=False)) == 0
     return [folder / "1", folder / "2"]
 
 
@@ -126,7 +136,9 @@ def joining(data: Path, output_dir: Path, members: list[Path], **extra: Any) -> 
     return [*command(data, output_dir, **plain), "--ensemble_of", *map(str, members)]
 
 
-def test_an_ensemble_from_files_to_figures(data: Path, runs: list[Path], tmp_path: Path) -> None:
+def test_an_ensemble_from_files_to_figures(
+    data: Path, runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "both"
     assert main(joining(data, folder, runs)) == 0
     figures = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
@@ -141,15 +153,24 @@ def test_an_ensemble_from_files_to_figures(data: Path, runs: list[Path], tmp_pat
     assert config["temperature"] == figures["temperature"] != 1
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "Its scores are the mean of 2 models trained apart." in card
-    assert f"2 models, each trained by itself. Before that, trained on {step['sentences']} sentences" in card
-    assert "`learning_rate`" not in card and "The decision threshold was selected on dev" in card
+    assert (
+        f"2 models, each trained by itself; their own cards say how. Trained on {step['sentences']} sentences" in card
+    )
+    assert "`learning_rate`" not in card and "one ensemble. The epochs of its models, and its decision" in card
+    assert figures["seed"] == single["seed"] and figures["arguments"]["config"] == single["arguments"]["config"]
+    assert compare.describe(figures)[2] == f"2 × {compare.describe(single)[2]}"
     # It is a checkpoint like any other.
     again = tmp_path / "again"
     plain = {"encoder_name_or_path": None, "head_size": None, "parser_size": None, "do_train": False}
     assert main(command(data, again, model_name_or_path=folder, do_eval=True, **plain)) == 0
     scored = json.loads((again / "all_results.json").read_text(encoding="utf-8"))
-    assert scored["test_triplet_f1"] == figures["test_triplet_f1"]
     assert scored["eval_triplet_f1"] == figures["eval_triplet_f1"]
+    predicted = [(at / "predictions_test.jsonl").read_text(encoding="utf-8") for at in (again, folder)]
+    assert predicted[0] == predicted[1] and '"score"' in predicted[0]
+    # But it is not trained.
+    refused = command(data, tmp_path / "trained", model_name_or_path=folder, **{**plain, "do_train": True})
+    assert main(refused) == 2
+    assert f"{folder}: an ensemble is not trained as one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -185,14 +206,26 @@ def test_folders_that_do_not_fit(
     capsys.readouterr()
     for members, message in (
         ([runs[0], runs[0] / ".." / runs[0].name], "--ensemble_of names a checkpoint twice"),
-        (runs[:1], f"--ensemble_of {runs[0]}: an ensemble has at least two models, got 1"),
+        (runs[:1], f"--ensemble_of {runs[0]}: an ensemble has at least two different models, got 1"),
         ([runs[0], other], "models 0 and 1 of the ensemble differ in fusion_type"),
         ([runs[0], splitter], f"{splitter} and {runs[0]} split words or pieces differently"),
-        ([runs[0], tmp_path / "absent"], "absent"),
+        ([runs[0], tmp_path / "absent"], f"{tmp_path / 'absent'}: no such"),
     ):
         assert main(joining(data, tmp_path / "out", members)) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_it_does_not_take_the_place_of_its_models(
+    data: Path, runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (runs[0] / "config.json").read_bytes()
+    for folder in (runs[0], runs[0] / "inside", tmp_path / "trained"):
+        (tmp_path / "trained").mkdir(exist_ok=True)
+        (tmp_path / "trained" / "trainer_state.json").touch()
+        assert main(joining(data, folder, runs)) == 2
+        assert f"{folder}: holds a model that was trained" in capsys.readouterr().err
+    assert (runs[0] / "config.json").read_bytes() == before
 
 
 def test_a_file_names_the_models_and_a_later_one_another_start(data: Path, runs: list[Path], tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from transformers import AutoConfig
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline
 from d2e2s.configuration_d2e2s import FORMAT_VERSION, UPGRADES, upgraded
 
-SAVED = Path(__file__).parent / "data" / "checkpoint-v1"
+DATA = Path(__file__).parent / "data"
+SAVED = DATA / "checkpoint-v1"
+VERSIONS = (1, 2)
 # Scores are float32 softmaxes; machines and versions of torch round their sums differently.
 TOLERANCE = 1e-4
 
@@ -25,8 +27,8 @@ def answers(folder: Path, texts: list[str]) -> list[Any]:
     return extract(texts, return_tree=True)
 
 
-def check_answers(folder: Path) -> None:
-    saved = json.loads((SAVED / "predictions.json").read_text(encoding="utf-8"))
+def check_answers(folder: Path, kept: Path = SAVED) -> None:
+    saved = json.loads((kept / "predictions.json").read_text(encoding="utf-8"))
     texts = [entry.pop("text") for entry in saved]
     for found, expected in zip(answers(folder, texts), saved, strict=True):
         for side in (found, expected):
@@ -44,14 +46,23 @@ def with_config(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def test_checkpoint_of_format_1_answers_as_it_did() -> None:
-    assert json.loads((SAVED / "config.json").read_text(encoding="utf-8"))["format_version"] == 1
-    check_answers(SAVED)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_checkpoint_of_each_format_answers_as_it_did(version: int) -> None:
+    kept = DATA / f"checkpoint-v{version}"
+    assert json.loads((kept / "config.json").read_text(encoding="utf-8"))["format_version"] == version
+    check_answers(kept, kept)
 
 
-def test_the_saved_checkpoint_is_small_and_its_answers_say_something() -> None:
-    assert sum(file.stat().st_size for file in SAVED.iterdir()) < 300_000
-    saved = json.loads((SAVED / "predictions.json").read_text(encoding="utf-8"))
+def test_there_is_a_checkpoint_of_each_format() -> None:
+    assert tuple(range(1, FORMAT_VERSION + 1)) == VERSIONS
+    assert len(D2E2SForTripletExtraction.from_pretrained(DATA / "checkpoint-v2").members) == 2
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_saved_checkpoint_is_small_and_its_answers_say_something(version: int) -> None:
+    kept = DATA / f"checkpoint-v{version}"
+    assert sum(file.stat().st_size for file in kept.iterdir()) < 300_000
+    saved = json.loads((kept / "predictions.json").read_text(encoding="utf-8"))
     sentiments = {triplet["sentiment"] for entry in saved for triplet in entry["triplets"]}
     assert len(sentiments) > 1 and any(not entry["triplets"] for entry in saved)
 
@@ -74,10 +85,11 @@ def test_every_format_has_an_upgrade() -> None:
 
 
 def test_upgrades_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("d2e2s.configuration_d2e2s.FORMAT_VERSION", 2)
-    monkeypatch.setitem(UPGRADES, 1, lambda fields: {**fields, "dropout": fields["temperature"] / 4})
-    assert upgraded({"dropout": 0.1}) == {"temperature": 1.0, "dropout": 0.25, "format_version": 2}
-    assert upgraded({"format_version": 2, "dropout": 0.1}) == {"format_version": 2, "dropout": 0.1}
+    monkeypatch.setattr("d2e2s.configuration_d2e2s.FORMAT_VERSION", 3)
+    monkeypatch.setitem(UPGRADES, 2, lambda fields: {**fields, "dropout": fields["temperature"] / 4})
+    old = {"temperature": 1.0, "ensemble_size": 1, "dropout": 0.25, "format_version": 3}
+    assert upgraded({"dropout": 0.1}) == old
+    assert upgraded({"format_version": 3, "dropout": 0.1}) == {"format_version": 3, "dropout": 0.1}
 
 
 def test_newer_format_is_refused(tmp_path: Path) -> None:

@@ -260,6 +260,7 @@ def test_pages_give_what_ensembles_came_to() -> None:
         cells = [name]
         for split, found in gains.items():
             alone = [results(f"three_steps/{name}-seed{seed}.json")[f"{split}_triplet_f1"] for seed in (42, 43, 44)]
+            assert one[f"{split}_triplet_f1"] > max(alone)
             found.append(one[f"{split}_triplet_f1"] - statistics.mean(alone))
             cells += [
                 spread(f"three_steps/{name}-seed*.json", f"{split}_triplet_f1"),

@@ -130,8 +130,10 @@ def tiny_encoder(kind: str, folder: Path) -> Path:
     return Path(folder)
 
 
-def tiny_checkpoint(folder: Path, kind: str = "bert", word_splitter: str = "penn", **config: Any) -> Path:
-    """Write a random D2E2S checkpoint with its processor to `folder`; the same weights on every call.
+def tiny_checkpoint(
+    folder: Path, kind: str = "bert", word_splitter: str = "penn", seed: int = 0, **config: Any
+) -> Path:
+    """Write a random D2E2S checkpoint with its processor to `folder`; the same weights for a seed on every call.
 
     Its logits are centred and scaled, so that there are aspects, opinions and triplets of all sentiments and scores.
     """
@@ -139,7 +141,7 @@ def tiny_checkpoint(folder: Path, kind: str = "bert", word_splitter: str = "penn
     encoder = tiny_encoder(kind, folder / "encoder")
     processor = D2E2SProcessor(TOKENIZERS[kind](), labels, word_splitter=word_splitter)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         model = D2E2SForTripletExtraction.from_encoder(str(encoder), **{"deprel_labels": labels, **TINY, **config})
     inputs = processor(words=[line.split() for line in SENTENCES.strip().splitlines()], heads=None)
     with torch.no_grad():
