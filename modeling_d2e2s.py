@@ -335,7 +335,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
     def ensemble_of(cls, models: "Sequence[D2E2SForTripletExtraction]") -> "D2E2SForTripletExtraction":
         """One model of several that were trained apart, in evaluation mode; its weights are theirs, not copies.
 
-        It costs as much as all of them. Its temperature is 1 and its threshold the default: both are to be chosen anew.
+        It costs as much as all of them. Its temperature and threshold are the defaults: both are to be chosen anew.
 
         Raises:
             ValueError: fewer than two models, an ensemble among them, or models of different configurations.
@@ -349,7 +349,9 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
             different = differing_fields(config.to_dict(), model.config.to_dict())
             if different:
                 raise ValueError(f"models 0 and {place} of the ensemble differ in {', '.join(different)}")
-        config.ensemble_size, config.temperature, config.decision_threshold = len(models), 1.0, 0.5
+        config.ensemble_size = len(models)
+        for name in CHOSEN_ON_DEV:
+            setattr(config, name, getattr(D2E2SConfig, name))
         with torch.device("meta"):
             ensemble = cls(config)
         ensemble.d2e2s, ensemble.span_scorer, ensemble.pair_scorer = (
@@ -522,9 +524,10 @@ def mean_of_models(logits: Sequence[Tensor]) -> Tensor:
     return torch.stack([each.log_softmax(-1) for each in logits]).logsumexp(0) - math.log(len(logits))
 
 
-# What models trained apart may differ in: what dev chose, and what says nothing about the model.
+CHOSEN_ON_DEV = ("decision_threshold", "temperature")
+# What models trained apart may differ in: the above, and what says nothing about the model.
 MAY_DIFFER = {
-    *("decision_threshold", "temperature"),
+    *CHOSEN_ON_DEV,
     *("_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version"),
 }
 

@@ -363,11 +363,11 @@ def without_rivals(triplets: Tensor, exists: Tensor) -> Tensor:
     start, end = triplets[..., 0:4:2], triplets[..., 1:4:2]
     overlap = ((start[:, :, None] < end[:, None]) & (start[:, None] < end[:, :, None])).all(-1)
     better_rivals = overlap.tril(-1).float()
-    candidates = kept = exists[..., None].float()
+    there = kept = exists[..., None].float()
     looks = kept.device.type == "cpu" and not torch.compiler.is_compiling()
     with torch.autocast(kept.device.type, enabled=False):  # its casts would be kernels too
         for _ in range(1, kept.shape[1]):
-            before, kept = kept, torch.baddbmm(candidates, better_rivals, kept, alpha=-1).relu_()
+            before, kept = kept, torch.baddbmm(there, better_rivals, kept, alpha=-1).relu_()
             if looks and torch.equal(before, kept):
                 break
     return kept[..., 0] > 0

@@ -342,10 +342,10 @@ def _selection(runs: Sequence[Figures]) -> list[str]:
         if f"{name}_sentences" in figures
     ]
     seeds = ", ".join(str(run["seed"]) for run in runs)
-    counted = "one seed" if len(runs) == 1 else f"this model and mean ± standard deviation over seeds {seeds}"
+    what = "ensemble" if "ensemble_size" in figures else "seed"
+    counted = f"one {what}" if len(runs) == 1 else f"this model and mean ± standard deviation over {what}s {seeds}"
     chosen = "The epoch and the decision threshold were selected on dev" if "eval_threshold" in figures else ""
     if "ensemble_size" in figures:
-        counted = counted.replace("seed", "ensemble")
         chosen = "The epochs of its models, and its decision threshold, were selected on dev"
     chosen = chosen or "Nothing was selected on dev; the decision threshold"
     threshold = f"({figures['decision_threshold']:.4f})" if "decision_threshold" in figures else ""

@@ -13,7 +13,8 @@ from model_cases import DEPRELS, inputs_of, small_model, tiny_bert, triplets_of
 from tiny_runs import command, write_data
 from transformers import AutoModel
 
-from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, compare
+from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, compare, report
+from d2e2s import card as card_of
 from d2e2s.arguments import parse_arguments
 from d2e2s.train import main
 
@@ -159,6 +160,12 @@ def test_an_ensemble_from_files_to_figures(
     assert "`learning_rate`" not in card and "one ensemble. The epochs of its models, and its decision" in card
     assert figures["seed"] == single["seed"] and figures["arguments"]["config"] == single["arguments"]["config"]
     assert compare.describe(figures)[2] == f"2 × {compare.describe(single)[2]}"
+    # It is no further seed of its models' recipe, and what it was made with is not shown as theirs.
+    for recipe in (compare.recipe, card_of.recipe):
+        assert recipe(figures) != recipe({**figures, "ensemble_size": 1})
+    assert "The first model's agreement with the given trees" in card
+    shown = dict(report.details(report.read_run(folder)))
+    assert shown["ensemble size"] == 2 and "--learning_rate" not in shown
     # It is a checkpoint like any other.
     again = tmp_path / "again"
     plain = {"encoder_name_or_path": None, "head_size": None, "parser_size": None, "do_train": False}
