@@ -36,7 +36,7 @@ def keep_confident(rows: Rows, scores: Scores, threshold: float) -> Rows:
     return np.where((np.asarray(scores) >= threshold)[..., None], rows, PADDING)
 
 
-def choose_threshold(rows: Rows, scores: Scores, gold: Rows) -> float:
+def choose_threshold(rows: Rows, scores: Scores, gold: Rows, errors: float = 1.0) -> float:
     """The decision threshold nearest to 0.5 whose micro triplet F1 is within one standard error of the best.
 
     So 0.5, where a triplet is as likely right as wrong, unless the data speaks against it: between thresholds as good
@@ -49,6 +49,7 @@ def choose_threshold(rows: Rows, scores: Scores, gold: Rows) -> float:
         rows: candidates (S, K, 5), all of them, whatever their score.
         scores: their scores (S, K) in [0, 1].
         gold: gold triplets (S, M, 5).
+        errors: how many standard errors below the best count as good; 0: the best alone.
     """
     ranked = sorted(_judged(rows, scores, gold), key=lambda candidate: -candidate[0])
     if not any(right for _, right in ranked):
@@ -62,8 +63,8 @@ def choose_threshold(rows: Rows, scores: Scores, gold: Rows) -> float:
     thresholds = [_threshold(values[cut], following[cut]) for cut in cuts]
     best = int(f1[cuts].argmax())
     kept = keep_confident(rows, scores, thresholds[best])
-    error = micro_f1_error(sentence_counts(_row_tuples(kept), _row_tuples(gold)))
-    good = [threshold for threshold, cut in zip(thresholds, cuts, strict=True) if f1[cut] >= f1[cuts[best]] - error]
+    bound = f1[cuts[best]] - errors * micro_f1_error(sentence_counts(_row_tuples(kept), _row_tuples(gold)))
+    good = [threshold for threshold, cut in zip(thresholds, cuts, strict=True) if f1[cut] >= bound]
     return min(good, key=lambda threshold: (abs(threshold - DEFAULT_THRESHOLD), -threshold))
 
 
