@@ -41,9 +41,9 @@ def choose_threshold(rows: Rows, scores: Scores, gold: Rows, errors: float = 1.0
 
     So 0.5, where a triplet is as likely right as wrong, unless the data speaks against it: between thresholds as good
     as each other on a few hundred sentences the very best is chosen by chance (the one-standard-error rule, Breiman et
-    al. 1984, section 3.4.3). F1 is exact, over all thresholds there are. Other than 0.5, a threshold lies half way
-    between the last score kept and the first one dropped; of two as near to 0.5 the higher is taken. Without any
-    right candidate it is 0.5.
+    al. 1984). F1 is exact, over all thresholds there are. Other than 0.5, a threshold lies half way between the last
+    score kept and the first one dropped; of two as near to 0.5 the higher is taken. Without any right candidate it is
+    0.5.
 
     Args:
         rows: candidates (S, K, 5), all of them, whatever their score.

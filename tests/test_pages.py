@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import data_report, parameters, scaling, speed
+from benchmarks.threshold import RULES
 from d2e2s import compare, significance, study_page, study_plan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -250,32 +251,78 @@ def test_the_experiments_page_gives_the_sizes_and_times_of_its_files() -> None:
     assert f"{min(seconds):.0f} to {max(seconds):.0f} seconds of training a run" in page
 
 
+TOGETHER = {"one": "seed??", "three": "seeds-??-??-??", "five": "seeds-??-??-??-??-??"}
+
+
+def test_the_experiments_page_gives_every_ensemble_as_it_came_out() -> None:
+    shown = set()
+    for _, count, runs, *cells in recipe_rows("ensembles"):
+        files = [path for name in SETS for path in (ROOT / "results").glob(runs.replace("SET", name))]
+        assert len(files) == 3 * int(count)
+        figures = [(name, f"{split}_triplet_f1") for name in SETS for split in ("eval", "test")]
+        assert cells == [spread(runs.replace("SET", name), figure) for name, figure in figures]
+        shown |= set(files)
+    for folder in ("ensembles", "ensembles_best_threshold"):
+        assert {path for path in (ROOT / "results" / folder).glob("1*.json")} <= shown
+
+
+def test_no_two_ensembles_of_a_row_share_a_model() -> None:
+    for path in (ROOT / "results").glob("ensembles*/1*-seeds-*.json"):
+        name, seeds = path.stem.split("-seeds-")
+        members = results(str(path.relative_to(ROOT / "results")))["arguments"]["model"]["ensemble_of"]
+        assert members == [f"outputs/{name}-seed{seed}" for seed in seeds.split("-")]
+        alike = [other.stem for other in path.parent.glob(f"{name}-seeds-*.json") if len(other.stem) == len(path.stem)]
+        assert sum(set(seeds.split("-")) & set(other.split("-")) != set() for other in alike) == 1
+
+
+def ensemble_mean(folder: str, models: str, split: str, first_step: str = "") -> float:
+    """Mean of the three sets' means, in percent."""
+    runs = [f"{folder}/{name}{first_step}-{TOGETHER[models]}.json" for name in SETS]
+    return statistics.mean(float(spread(run, f"{split}_triplet_f1").split()[0]) for run in runs)
+
+
 def test_pages_give_what_ensembles_came_to() -> None:
-    readme, own_data = (
-        " ".join((ROOT / name).read_text(encoding="utf-8").split()) for name in ("README.md", "docs/own_data.md")
+    readme, own_data, page = (
+        " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        for name in ("README.md", "docs/own_data.md", "docs/experiments.md")
     )
-    shown, gains = [], {"eval": [], "test": []}
-    for name in ("14res", "14lap", "15res"):
-        one = results(f"ensembles/{name}-seeds-42-43-44.json")
-        cells = [name]
-        for split, found in gains.items():
-            alone = [results(f"three_steps/{name}-seed{seed}.json")[f"{split}_triplet_f1"] for seed in (42, 43, 44)]
-            assert one[f"{split}_triplet_f1"] > max(alone)
-            found.append(one[f"{split}_triplet_f1"] - statistics.mean(alone))
-            cells += [
-                spread(f"three_steps/{name}-seed*.json", f"{split}_triplet_f1"),
-                f"{100 * one[f'{split}_triplet_f1']:.2f}",
-            ]
-        shown.append(cells)
-    assert recipe_rows("ensembles") == shown
-    of = {cells[0]: cells for cells in shown}
-    assert f"{of['14res'][4]} on 14res, {of['14lap'][4]} on 14lap and {of['15res'][4]} on 15res" in readme
-    assert f"(dev {of['14res'][2]}, {of['14lap'][2]}, {of['15res'][2]}; one ensemble a set" in readme
-    better = {split: f"{100 * statistics.mean(found):.1f}" for split, found in gains.items()}
-    assert f"{better['eval']} points of triplet F1 better on dev" in own_data
-    assert f"and {better['test']} on test" in own_data
-    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
-    assert f"{one['parameters'] / 1e6:.0f} million parameters, of\nwhich {one['encoder_parameters'] / 1e6:.0f}" in page
+    for split in ("test", "eval"):
+        for name in SETS:
+            assert spread(f"ensembles/{name}-{TOGETHER['five']}.json", f"{split}_triplet_f1") in readme
+    for models in ("three", "five"):
+        gains = []
+        for split in ("eval", "test"):
+            gains.append(ensemble_mean("ensembles", models, split) - ensemble_mean("ensembles", "one", split))
+            for name in SETS:
+                runs = [f"ensembles/{name}-{TOGETHER[some]}.json" for some in (models, "one")]
+                together, alone = (float(spread(run, f"{split}_triplet_f1").split()[0]) for run in runs)
+                assert together > alone
+        assert f"{models} {gains[0]:.1f} on dev and {gains[1]:.1f} on test" in own_data
+    best, other = "ensembles_best_threshold", "-cross-attention-basic-20-candidates"
+    five, three = (ensemble_mean(best, models, "eval") for models in ("five", "three"))
+    assert f"five are better than three ({five:.2f} against {three:.2f}" in page
+    assert f"({five:.2f} and {ensemble_mean(best, 'five', 'eval', other):.2f} with five)" in page
+    for models, text in (
+        ("one", "{:.2f} before and {:.2f} now for models"),
+        ("five", "{:.2f} and {:.2f} for five as one"),
+    ):
+        assert text.format(*(ensemble_mean(folder, models, "test") for folder in (best, "ensembles"))) in page
+    one = results("ensembles/15res-seeds-60-61-62-63-64.json")
+    size, encoder = one["parameters"] / 1e6, one["encoder_parameters"] / 1e6
+    assert f"{size:.0f} million parameters, of which {encoder:.0f} in the encoders" in page
+    assert f"{size:.0f} million parameters" in readme
+
+
+def test_the_experiments_page_gives_what_choosing_a_threshold_costs() -> None:
+    shown = []
+    for name in SETS:
+        measured = results(f"threshold_{name}.json")
+        assert measured["draws"] == 200
+        for share, found in measured["shares"].items():
+            alone = {rule: statistics.mean(one[rule]["triplet_f1"] for one in found["alone"]) for rule in RULES}
+            figures = [*alone.values(), *(found["as_one"][rule]["triplet_f1"] for rule in RULES)]
+            shown.append([name, f"{100 * float(share):.0f} %", *(f"{100 * figure:.2f}" for figure in figures)])
+    assert recipe_rows("threshold") == shown
 
 
 def test_files_of_trials_hold_no_figure_of_test() -> None:
