@@ -60,6 +60,8 @@ def choose_threshold(rows: Rows, scores: Scores, gold: Rows, errors: float = 1.0
     f1 = 2 * right / (np.arange(1, len(values) + 1) + total)
     following = np.append(values[1:], 0.0)
     cuts = np.flatnonzero((values > following) & (right > 0))
+    if not len(cuts):  # what is right has no score at all
+        return DEFAULT_THRESHOLD
     thresholds = [_threshold(values[cut], following[cut]) for cut in cuts]
     best = int(f1[cuts].argmax())
     kept = keep_confident(rows, scores, thresholds[best])

@@ -326,6 +326,8 @@ def test_equal_scores_are_kept_or_dropped_together() -> None:
 
 def test_threshold_without_any_right_candidate() -> None:
     assert choose_threshold(np.full((2, 1, 5), -100), np.full((2, 1), -100.0), np.zeros((2, 1, 5))) == 0.5
+    rows = np.array([[[0, 1, 2, 3, 0], [1, 2, 2, 3, 0]]])
+    assert choose_threshold(rows, np.array([[0.3, 0.0]]), rows[:, 1:]) == 0.5
 
 
 def test_unreachable_counts_aspects_and_opinions() -> None:
