@@ -36,20 +36,16 @@ def keep_confident(rows: Rows, scores: Scores, threshold: float) -> Rows:
     return np.where((np.asarray(scores) >= threshold)[..., None], rows, PADDING)
 
 
-def choose_threshold(rows: Rows, scores: Scores, gold: Rows, errors: float = 1.0) -> float:
-    """The decision threshold nearest to 0.5 whose micro triplet F1 is within one standard error of the best.
+def choose_threshold(rows: Rows, scores: Scores, gold: Rows) -> float:
+    """The decision threshold with the best micro triplet F1, exactly, over all thresholds there are.
 
-    So 0.5, where a triplet is as likely right as wrong, unless the data speaks against it: between thresholds as good
-    as each other on a few hundred sentences the very best is chosen by chance (the one-standard-error rule, Breiman et
-    al. 1984). F1 is exact, over all thresholds there are. Other than 0.5, a threshold lies half way between the last
-    score kept and the first one dropped; of two as near to 0.5 the higher is taken. Without any right candidate it is
-    0.5.
+    The threshold lies half way between the last score kept and the first one dropped. Of several cuts with the
+    same F1 the one nearest to 0.5 is taken, then the higher. Without any right candidate it is 0.5.
 
     Args:
         rows: candidates (S, K, 5), all of them, whatever their score.
         scores: their scores (S, K) in [0, 1].
         gold: gold triplets (S, M, 5).
-        errors: how many standard errors below the best count as good; 0: the best alone.
     """
     ranked = sorted(_judged(rows, scores, gold), key=lambda candidate: -candidate[0])
     if not any(right for _, right in ranked):
@@ -59,15 +55,9 @@ def choose_threshold(rows: Rows, scores: Scores, gold: Rows, errors: float = 1.0
     total = sum(len(set(sentence)) for sentence in _row_tuples(gold))
     f1 = 2 * right / (np.arange(1, len(values) + 1) + total)
     following = np.append(values[1:], 0.0)
-    cuts = np.flatnonzero((values > following) & (right > 0))
-    if not len(cuts):  # what is right has no score at all
-        return DEFAULT_THRESHOLD
-    thresholds = [_threshold(values[cut], following[cut]) for cut in cuts]
-    best = int(f1[cuts].argmax())
-    kept = keep_confident(rows, scores, thresholds[best])
-    bound = f1[cuts[best]] - errors * micro_f1_error(sentence_counts(_row_tuples(kept), _row_tuples(gold)))
-    good = [threshold for threshold, cut in zip(thresholds, cuts, strict=True) if f1[cut] >= bound]
-    return min(good, key=lambda threshold: (abs(threshold - DEFAULT_THRESHOLD), -threshold))
+    cuts = np.flatnonzero((values > following) & (f1 == f1[values > following].max()))
+    thresholds = [_between(values[cut], following[cut]) for cut in cuts]
+    return min(thresholds, key=lambda threshold: (abs(threshold - DEFAULT_THRESHOLD), -threshold))
 
 
 def triplet_figures(
@@ -79,7 +69,7 @@ def triplet_figures(
     return {**figures, "threshold": threshold}
 
 
-def sentence_counts(predictions: Sequence[Iterable[Any]], references: Sequence[Iterable[Any]]) -> Counts:
+def sentence_counts(predictions: Sequence[Iterable[Triplet]], references: Sequence[Iterable[Triplet]]) -> Counts:
     """Counts (S, 3) of predicted and gold triplets, as the metric counts them: each once a sentence."""
     pairs = [(set(predicted), set(gold)) for predicted, gold in zip(predictions, references, strict=True)]
     rows = [(len(predicted & gold), len(predicted), len(gold)) for predicted, gold in pairs]
@@ -90,15 +80,6 @@ def micro_f1(counts: Counts) -> Any:
     """Micro F1 of counts (..., S, 3), summed over the sentences S; 0/0 = 0."""
     correct, predicted, gold = np.moveaxis(np.asarray(counts).sum(-2), -1, 0)
     return 2 * correct / np.maximum(predicted + gold, 1)
-
-
-def micro_f1_error(counts: Counts) -> float:
-    """Standard error of the micro F1 of counts (S, 3), of sentences drawn at random (the delta method); of one: 0."""
-    correct, predicted, gold = np.asarray(counts).T
-    sizes = predicted + gold
-    deviations = 2 * correct - micro_f1(counts) * sizes
-    variance = (deviations**2).sum() * len(sizes) / max(len(sizes) - 1, 1)
-    return float(np.sqrt(variance) / max(sizes.sum(), 1))
 
 
 def _judged(rows: Rows, scores: Scores, gold: Rows) -> Iterator[tuple[float, bool]]:
@@ -116,9 +97,7 @@ def _row_tuples(rows: Rows) -> list[list[tuple[int, ...]]]:
     return [[tuple(row) for row in sentence if row[0] != PADDING] for sentence in np.asarray(rows).tolist()]
 
 
-def _threshold(kept: float, dropped: float) -> float:
-    """0.5 if it parts the two, else half way, in the single precision that the model compares in."""
-    if dropped < DEFAULT_THRESHOLD <= kept:
-        return DEFAULT_THRESHOLD
+def _between(kept: float, dropped: float) -> float:
+    """Half way, in the single precision that the model compares in; the kept score if there is no room."""
     middle = np.float32((kept + dropped) / 2)
     return float(middle) if dropped < middle <= kept else float(kept)

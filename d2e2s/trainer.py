@@ -46,8 +46,8 @@ class TripletTrainer(Trainer):
     """Trains a [`D2E2SForTripletExtraction`].
 
     Attributes:
-        threshold: decision threshold of the figures. None, as at the start: each evaluation chooses it on the
-            data that it sees (`choose_threshold`), and reports it. Set it before scoring test data.
+        threshold: decision threshold of the figures. None, as at the start: each evaluation chooses the one with
+            the best triplet F1 on the data that it sees, and reports it. Set it before scoring test data.
     """
 
     args: TripletTrainingArguments

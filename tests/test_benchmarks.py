@@ -7,12 +7,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from tiny_models import tiny_checkpoint, tiny_encoder
+from tiny_models import tiny_encoder
 
-from benchmarks import parameters, scaling, speed, threshold, timing, workload
+from benchmarks import parameters, scaling, speed, timing, workload
 from benchmarks.report import write_between_marks
 
 TOKENS = ["our", "waiter", "was", "very", "friendly", "but", "the", "food", "is", "not", "good"]
@@ -116,28 +115,3 @@ def test_parameters(tmp_path: Path) -> None:
     rows = parameters.count_all(str(tiny_encoder("bert", tmp_path)))
     assert rows["fusion_type=tin"]["total"] > rows["fusion_type=none"]["total"]
     assert "| `fusion_type=none` | 0 k |" in parameters.table(rows)
-
-
-def test_threshold(tmp_path: Path) -> None:
-    data, out = tmp_path / "dev.jsonl", tmp_path / "result.json"
-    data.write_text("".join(json.dumps({**RECORD, "id": str(i)}) + "\n" for i in range(10)), encoding="utf-8")
-    models = [str(tiny_checkpoint(tmp_path / str(seed), seed=seed)) for seed in (1, 2)]
-    threshold.main([*models, "--validation_file", str(data), "--draws", "3", "--out", str(out)])
-    result = json.loads(out.read_text(encoding="utf-8"))
-    assert (result["sentences"], result["draws"], set(result["shares"])) == (10, 3, {"0.5", "0.8"})
-    for share in result["shares"].values():
-        assert len(share["alone"]) == 2 and share["as_one"].keys() == {"best_f1", "one_standard_error"}
-
-
-def test_threshold_is_chosen_on_some_sentences_and_scored_on_the_others() -> None:
-    """In 32 of 40 sentences a right candidate of 0.9, and in one a wrong one of 0.6, which the best F1 drops."""
-    gold = np.array([[[0, 1, 2, 3, 0]]] * 40)
-    rows = np.concatenate([gold, np.full_like(gold, -100)], axis=1)
-    scores = np.array([[0.9, 0.0]] * 40)
-    rows[32:] = -100
-    rows[0, 1], scores[0, 1] = (4, 5, 6, 7, 0), 0.6
-    found = threshold.compare_rules((rows, scores), gold, ["POS"], share=0.5, draws=40)
-    assert found["one_standard_error"]["threshold"] == 0.5
-    # 0.75 where the wrong one is among those that choose: then it is not among those that are scored
-    assert 0.55 < found["best_f1"]["threshold"] < 0.7
-    assert found["best_f1"]["triplet_f1"] == found["one_standard_error"]["triplet_f1"]

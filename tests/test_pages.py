@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from benchmarks import data_report, parameters, scaling, speed
-from benchmarks.threshold import RULES
 from d2e2s import compare, significance, study_page, study_plan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -262,7 +261,7 @@ def test_the_experiments_page_gives_every_ensemble_as_it_came_out() -> None:
         figures = [(name, f"{split}_triplet_f1") for name in SETS for split in ("eval", "test")]
         assert cells == [spread(runs.replace("SET", name), figure) for name, figure in figures]
         shown |= set(files)
-    for folder in ("ensembles", "ensembles_best_threshold"):
+    for folder in ("ensembles", "ensembles_one_standard_error"):
         assert {path for path in (ROOT / "results" / folder).glob("1*.json")} <= shown
 
 
@@ -298,31 +297,24 @@ def test_pages_give_what_ensembles_came_to() -> None:
                 together, alone = (float(spread(run, f"{split}_triplet_f1").split()[0]) for run in runs)
                 assert together > alone
         assert f"{models} {gains[0]:.1f} on dev and {gains[1]:.1f} on test" in own_data
-    best, other = "ensembles_best_threshold", "-cross-attention-basic-20-candidates"
-    five, three = (ensemble_mean(best, models, "eval") for models in ("five", "three"))
+    kept, other = "ensembles", "-cross-attention-basic-20-candidates"
+    five, three = (ensemble_mean(kept, models, "eval") for models in ("five", "three"))
     assert f"five are better than three ({five:.2f} against {three:.2f}" in page
-    assert f"({five:.2f} and {ensemble_mean(best, 'five', 'eval', other):.2f} with five)" in page
+    assert f"({five:.2f} and {ensemble_mean(kept, 'five', 'eval', other):.2f} with five)" in page
     for models, text in (
-        ("one", "{:.2f} before and {:.2f} now for models"),
+        ("one", "{:.2f} with the threshold that is best on dev and {:.2f} with this one for models"),
         ("five", "{:.2f} and {:.2f} for five as one"),
     ):
-        assert text.format(*(ensemble_mean(folder, models, "test") for folder in (best, "ensembles"))) in page
-    one = results("ensembles/15res-seeds-60-61-62-63-64.json")
+        assert (
+            text.format(*(ensemble_mean(folder, models, "test") for folder in (kept, "ensembles_one_standard_error")))
+            in page
+        )
+    rules = [results(str(path.relative_to(ROOT / "results"))) for path in ROOT.glob("results/ensembles_one_*/1*.json")]
+    assert {run["decision_threshold"] for run in rules} == {0.5} and "which was 0.5 in all of them" in page
+    one = results("ensembles/15res-seeds-45-46-47-48-49.json")
     size, encoder = one["parameters"] / 1e6, one["encoder_parameters"] / 1e6
     assert f"{size:.0f} million parameters, of which {encoder:.0f} in the encoders" in page
     assert f"{size:.0f} million parameters" in readme
-
-
-def test_the_experiments_page_gives_what_choosing_a_threshold_costs() -> None:
-    shown = []
-    for name in SETS:
-        measured = results(f"threshold_{name}.json")
-        assert measured["draws"] == 200
-        for share, found in measured["shares"].items():
-            alone = {rule: statistics.mean(one[rule]["triplet_f1"] for one in found["alone"]) for rule in RULES}
-            figures = [*alone.values(), *(found["as_one"][rule]["triplet_f1"] for rule in RULES)]
-            shown.append([name, f"{100 * float(share):.0f} %", *(f"{100 * figure:.2f}" for figure in figures)])
-    assert recipe_rows("threshold") == shown
 
 
 def test_files_of_trials_hold_no_figure_of_test() -> None:
