@@ -317,6 +317,26 @@ def test_pages_give_what_ensembles_came_to() -> None:
     assert f"{size:.0f} million parameters" in readme
 
 
+def shortest_to_longest(figure: str, *patterns: str, unit: int = 1) -> str:
+    """Of a duration in the results files of the patterns, in seconds or what else the unit says."""
+    files = [path for pattern in patterns for path in (ROOT / "results").glob(pattern)]
+    found = [json.loads(path.read_text(encoding="utf-8"))[figure] / unit for path in files]
+    return f"{min(found):.0f} to {max(found):.0f}"
+
+
+def test_the_experiments_page_gives_what_the_best_figures_cost() -> None:
+    page = " ".join((ROOT / "docs" / "experiments.md").read_text(encoding="utf-8").split())
+    ratings = shortest_to_longest("seconds", "ensembles/rated-seed*.json")
+    first, second = (
+        shortest_to_longest("train_runtime", f"ensembles/{name}-seed??.json") for name in ("joint", "1????")
+    )
+    assert f"the ratings took {ratings} seconds of training, the first step {first}, and the second {second};" in page
+    on_cpu = "ensembles_one_standard_error/{}-seed4?.json".format
+    first = shortest_to_longest("train_runtime", "three_steps/joint-*.json", on_cpu("joint"), unit=60)
+    second = shortest_to_longest("train_runtime", on_cpu("1*"), unit=60)
+    assert f"two runs at once, the first step {first} minutes and the second {second}." in page
+
+
 def test_files_of_trials_hold_no_figure_of_test() -> None:
     for path in (ROOT / "results" / "trials").iterdir():
         assert not [name for name in json.loads(path.read_text(encoding="utf-8")) if name.startswith("test_")]
