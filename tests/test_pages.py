@@ -121,10 +121,17 @@ def test_reliability_page_gives_what_the_fuzzer_found() -> None:
     assert f"{again['examples']:,} inputs: {again['failures']} faults" in page
 
 
+SETS = ("14res", "14lap", "15res")
+
+
+def paths_of(pattern: str) -> list[str]:
+    """Results files of a pattern, as `results` takes them."""
+    return sorted(str(path.relative_to(ROOT / "results")) for path in (ROOT / "results").glob(pattern))
+
+
 def spread(pattern: str, figure: str) -> str:
     """Of a figure in the results files of a pattern: mean and standard deviation, or the one value; in percent."""
-    files = sorted((ROOT / "results").glob(pattern))
-    values = [100 * json.loads(path.read_text(encoding="utf-8"))[figure] for path in files]
+    values = [100 * results(path)[figure] for path in paths_of(pattern)]
     deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.2f}{deviation}"
 
@@ -144,9 +151,11 @@ def test_the_readme_gives_what_two_steps_came_to() -> None:
     assert "first step took {} minutes, and the second {} on each set".format(*minutes) in page
 
 
-def mean_of_sets(folder: str, figure: str) -> str:
-    """Of the runs of the three sets, three seeds each."""
-    return spread(f"{folder}/1*-seed*.json", figure).split(" ")[0]
+def mean_of_sets(runs: str, figure: str) -> float:
+    """Of the runs of the three sets (SET in their pattern), as many of each; in percent."""
+    values = [[100 * results(path)[figure] for path in paths_of(runs.replace("SET", name))] for name in SETS]
+    assert len({len(of_one_set) for of_one_set in values}) == 1
+    return statistics.mean(map(statistics.mean, values))
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/experiments.md"])
@@ -158,9 +167,9 @@ def test_pages_give_what_ratings_came_to(page: str) -> None:
             assert spread(f"three_steps/{name}-seed*.json", figure) in text
     gains = []
     for figure in ("eval_triplet_f1", "test_triplet_f1"):
-        after, before = mean_of_sets("three_steps", figure), mean_of_sets("two_steps", figure)
-        gains.append(float(after) - float(before))
-        assert page == "README.md" or f"({after} against {before})" in text
+        after, before = (mean_of_sets(f"{folder}/SET-seed*.json", figure) for folder in ("three_steps", "two_steps"))
+        gains.append(after - before)
+        assert page == "README.md" or f"({after:.2f} against {before:.2f})" in text
     assert "half a point" in text and all(0.45 <= gain < 0.55 for gain in gains)
 
 
@@ -200,9 +209,6 @@ def test_trials_are_given_as_they_came_out(page: str) -> None:
     for figure, runs in TRIALS[page].items():
         runs, _, name = runs.partition(" ")
         assert figure == spread(runs, name or "eval_triplet_f1")
-
-
-SETS = ("14res", "14lap", "15res")
 
 
 def recipe_rows(name: str) -> list[list[str]]:
@@ -250,34 +256,30 @@ def test_the_experiments_page_gives_the_sizes_and_times_of_its_files() -> None:
     assert f"{min(seconds):.0f} to {max(seconds):.0f} seconds of training a run" in page
 
 
+NEARER = "ensembles_one_standard_error"  # threshold nearer to 0.5
 TOGETHER = {"one": "seed??", "three": "seeds-??-??-??", "five": "seeds-??-??-??-??-??"}
 
 
 def test_the_experiments_page_gives_every_ensemble_as_it_came_out() -> None:
     shown = set()
     for _, count, runs, *cells in recipe_rows("ensembles"):
-        files = [path for name in SETS for path in (ROOT / "results").glob(runs.replace("SET", name))]
-        assert len(files) == 3 * int(count)
-        figures = [(name, f"{split}_triplet_f1") for name in SETS for split in ("eval", "test")]
-        assert cells == [spread(runs.replace("SET", name), figure) for name, figure in figures]
-        shown |= set(files)
-    for folder in ("ensembles", "ensembles_one_standard_error"):
-        assert {path for path in (ROOT / "results" / folder).glob("1*.json")} <= shown
+        patterns = [runs.replace("SET", name) for name in SETS]
+        assert [len(paths_of(pattern)) for pattern in patterns] == [int(count)] * 3
+        assert cells == [spread(each, f"{split}_triplet_f1") for each in patterns for split in ("eval", "test")]
+        shown |= {path for pattern in patterns for path in paths_of(pattern)}
+    assert shown == {*paths_of("ensembles/1*.json"), *paths_of(f"{NEARER}/1*.json")}
 
 
 def test_no_two_ensembles_of_a_row_share_a_model() -> None:
-    for path in (ROOT / "results").glob("ensembles*/1*-seeds-*.json"):
-        name, seeds = path.stem.split("-seeds-")
-        members = results(str(path.relative_to(ROOT / "results")))["arguments"]["model"]["ensemble_of"]
-        assert members == [f"outputs/{name}-seed{seed}" for seed in seeds.split("-")]
-        alike = [other.stem for other in path.parent.glob(f"{name}-seeds-*.json") if len(other.stem) == len(path.stem)]
-        assert sum(set(seeds.split("-")) & set(other.split("-")) != set() for other in alike) == 1
-
-
-def ensemble_mean(folder: str, models: str, split: str, first_step: str = "") -> float:
-    """Mean of the three sets' means, in percent."""
-    runs = [f"{folder}/{name}{first_step}-{TOGETHER[models]}.json" for name in SETS]
-    return statistics.mean(float(spread(run, f"{split}_triplet_f1").split()[0]) for run in runs)
+    for row in [row[2] for row in recipe_rows("ensembles") if "seeds" in row[2]]:
+        for runs in (row.replace("SET", name) for name in SETS):
+            models = []
+            for path in paths_of(runs):
+                name, seeds = Path(path).stem.split("-seeds-")
+                members = results(path)["arguments"]["model"]["ensemble_of"]
+                assert members == [f"outputs/{name}-seed{seed}" for seed in seeds.split("-")]
+                models += members
+            assert len(models) == len(set(models)) > 0
 
 
 def test_pages_give_what_ensembles_came_to() -> None:
@@ -288,29 +290,29 @@ def test_pages_give_what_ensembles_came_to() -> None:
     for split in ("test", "eval"):
         for name in SETS:
             assert spread(f"ensembles/{name}-{TOGETHER['five']}.json", f"{split}_triplet_f1") in readme
+    together = {models: f"ensembles/SET-{seeds}.json" for models, seeds in TOGETHER.items()}
     for models in ("three", "five"):
         gains = []
-        for split in ("eval", "test"):
-            gains.append(ensemble_mean("ensembles", models, split) - ensemble_mean("ensembles", "one", split))
+        for figure in ("eval_triplet_f1", "test_triplet_f1"):
+            gains.append(mean_of_sets(together[models], figure) - mean_of_sets(together["one"], figure))
             for name in SETS:
-                runs = [f"ensembles/{name}-{TOGETHER[some]}.json" for some in (models, "one")]
-                together, alone = (float(spread(run, f"{split}_triplet_f1").split()[0]) for run in runs)
-                assert together > alone
+                several, alone = (spread(together[some].replace("SET", name), figure) for some in (models, "one"))
+                assert float(several.split()[0]) > float(alone.split()[0])
         assert f"{models} {gains[0]:.1f} on dev and {gains[1]:.1f} on test" in own_data
-    kept, other = "ensembles", "-cross-attention-basic-20-candidates"
-    five, three = (ensemble_mean(kept, models, "eval") for models in ("five", "three"))
+    other_first_step = f"ensembles/SET-cross-attention-basic-20-candidates-{TOGETHER['five']}.json"
+    five, three, other = (
+        mean_of_sets(runs, "eval_triplet_f1") for runs in (together["five"], together["three"], other_first_step)
+    )
     assert f"five are better than three ({five:.2f} against {three:.2f}" in page
-    assert f"({five:.2f} and {ensemble_mean(kept, 'five', 'eval', other):.2f} with five)" in page
+    assert f"({five:.2f} and {other:.2f} with five)" in page
     for models, text in (
         ("one", "{:.2f} with the threshold that is best on dev and {:.2f} with this one for models"),
         ("five", "{:.2f} and {:.2f} for five as one"),
     ):
-        assert (
-            text.format(*(ensemble_mean(folder, models, "test") for folder in (kept, "ensembles_one_standard_error")))
-            in page
-        )
-    rules = [results(str(path.relative_to(ROOT / "results"))) for path in ROOT.glob("results/ensembles_one_*/1*.json")]
-    assert {run["decision_threshold"] for run in rules} == {0.5} and "which was 0.5 in all of them" in page
+        both = [together[models].replace("ensembles/", folder) for folder in ("ensembles/", f"{NEARER}/")]
+        assert text.format(*(mean_of_sets(runs, "test_triplet_f1") for runs in both)) in page
+    assert {results(path)["decision_threshold"] for path in paths_of(f"{NEARER}/1*.json")} == {0.5}
+    assert "which was 0.5 in all of them" in page
     one = results("ensembles/15res-seeds-45-46-47-48-49.json")
     size, encoder = one["parameters"] / 1e6, one["encoder_parameters"] / 1e6
     assert f"{size:.0f} million parameters, of which {encoder:.0f} in the encoders" in page
@@ -319,8 +321,7 @@ def test_pages_give_what_ensembles_came_to() -> None:
 
 def shortest_to_longest(figure: str, *patterns: str, unit: int = 1) -> str:
     """Of a duration in the results files of the patterns, in seconds or what else the unit says."""
-    files = [path for pattern in patterns for path in (ROOT / "results").glob(pattern)]
-    found = [json.loads(path.read_text(encoding="utf-8"))[figure] / unit for path in files]
+    found = [results(path)[figure] / unit for pattern in patterns for path in paths_of(pattern)]
     return f"{min(found):.0f} to {max(found):.0f}"
 
 
@@ -331,7 +332,7 @@ def test_the_experiments_page_gives_what_the_best_figures_cost() -> None:
         shortest_to_longest("train_runtime", f"ensembles/{name}-seed??.json") for name in ("joint", "1????")
     )
     assert f"the ratings took {ratings} seconds of training, the first step {first}, and the second {second};" in page
-    on_cpu = "ensembles_one_standard_error/{}-seed4?.json".format
+    on_cpu = f"{NEARER}/{{}}-seed4?.json".format
     first = shortest_to_longest("train_runtime", "three_steps/joint-*.json", on_cpu("joint"), unit=60)
     second = shortest_to_longest("train_runtime", on_cpu("1*"), unit=60)
     assert f"two runs at once, the first step {first} minutes and the second {second}." in page
