@@ -227,8 +227,25 @@ class TripletTrainer(Trainer):
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """The Trainer's loop on all candidates: the threshold is applied to the figures, not in the model."""
-        with decision_threshold(self.model.config, 0.0), self._average_in_use():
+        with decision_threshold(self.model.config, 0.0), self._average_in_use(), self._own_precision():
             return super().evaluation_loop(*args, **kwargs)
+
+    @contextmanager
+    def _own_precision(self) -> Iterator[None]:
+        """Weights are as before at its end: `--bf16_full_eval` rounds them in place, and they are saved later."""
+        if self.is_in_train or not (self.args.bf16_full_eval or self.args.fp16_full_eval):
+            yield
+            return
+        buffers = [(m, name, value) for m in self.model.modules() for name, value in m.named_buffers(recurse=False)]
+        weights = [(weight, weight.detach()) for weight in self.model.parameters()]
+        try:
+            yield
+        finally:
+            device = self.args.device  # where the Trainer has put the model only now
+            for weight, before in weights:
+                weight.data = before.to(device)
+            for module, name, before in buffers:
+                setattr(module, name, before.to(device))
 
     def predict(self, test_dataset: Any, *args: Any, **kwargs: Any) -> PredictionOutput:
         """Candidates, scores and gold rows in the order of the data set, and the figures."""

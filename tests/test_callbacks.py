@@ -11,7 +11,7 @@ import torch
 from tiny_models import tiny_encoder
 from tiny_runs import command
 
-from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor
+from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor
 from d2e2s.arguments import parse_arguments
 from d2e2s.callbacks import PEEKED, REFERENCE_BATCH, Costs
 from d2e2s.data_scripts.records import read_records, write_records
@@ -54,13 +54,6 @@ def test_a_look_at_test_changes_nothing(data: Path, peeking: tuple[Path, dict[st
     names = [name for name in plain if "f1" in name or "threshold" in name]
     assert len(names) > 20 and {name: figures[name] for name in names} == {name: plain[name] for name in names}
     assert not (tmp_path / PEEKED).exists()
-
-
-def test_the_threshold_that_dev_chose_is_saved_and_scores_test(peeking: tuple[Path, dict[str, Any]]) -> None:
-    folder, figures = peeking
-    saved = json.loads((folder / "config.json").read_text())["decision_threshold"]
-    assert saved != D2E2SConfig().decision_threshold and figures["eval_triplet_f1"] > 0
-    assert saved == figures["eval_threshold"] == figures["test_threshold"]
 
 
 def test_what_was_seen_of_test(peeking: tuple[Path, dict[str, Any]]) -> None:
