@@ -154,6 +154,13 @@ class TripletTrainingArguments(TrainingArguments):
         default=0.15,
         metadata={"help": "Share of the words' pieces that each training step hides behind the mask token."},
     )
+    adversarial_distance: float | None = field(
+        default=None,
+        metadata={
+            "help": "Learn each batch once more with the word embeddings moved this far to where its loss is larger, "
+            "such as 1.0; takes twice the time."
+        },
+    )
     early_stopping_patience: int | None = field(
         default=None, metadata={"help": "Stop after this many evaluations without a better dev triplet F1."}
     )
@@ -216,6 +223,8 @@ class TripletTrainingArguments(TrainingArguments):
         for name in ("ema_decay", "token_mask_rate"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"--{name} must lie in [0, 1), got {getattr(self, name)}")
+        if self.adversarial_distance is not None and not 0 < self.adversarial_distance < float("inf"):
+            raise ValueError(f"--adversarial_distance must be above 0, got {self.adversarial_distance}")
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")

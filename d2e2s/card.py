@@ -56,7 +56,8 @@ GROUPS = {
 RECIPE = (
     "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
     "head_learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim",
-    "early_stopping_patience", "ema_decay", "token_mask_rate", "bf16", "fp16", "seed",
+    "early_stopping_patience", "ema_decay", "token_mask_rate", "adversarial_distance",
+    "bf16", "fp16", "seed",
 )  # fmt: skip
 # Examples for the Hub's page: our own sentences, for those of the data need not be ours to publish.
 EXAMPLES = (

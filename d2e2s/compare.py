@@ -62,6 +62,7 @@ TRAINING = (
     "weight_decay",
     "ema_decay",
     "token_mask_rate",
+    "adversarial_distance",
     "bf16",
     "fp16",
 )

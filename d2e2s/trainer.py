@@ -17,6 +17,7 @@ from transformers import EarlyStoppingCallback, EvalPrediction, PreTrainedConfig
 from transformers.trainer import SCALER_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, PredictionOutput, rotate_checkpoints
 
+from .adversarial import moved
 from .arguments import TripletTrainingArguments
 from .averaging import TRAINING_WEIGHTS, AveragedWeights
 from .checkpoints import WEIGHTS, CheckpointError, all_or_nothing, reading, seal, staged
@@ -171,12 +172,36 @@ class TripletTrainer(Trainer):
         """
         if self.args.token_mask_rate:
             inputs = hide_pieces(inputs, self._mask_id(), self.args.token_mask_rate)
-        loss = super().training_step(model, inputs, *args, **kwargs)
+        loss = self._gradient(model, inputs, *args, **kwargs)
         # Waits for the device, as does the norm of the gradient below: both stop a run before its weights are spoilt.
         losses = self.accelerator.gather(loss.reshape(1))
         if not torch.isfinite(losses).all():
             raise self._diverged("loss", losses)
         return loss
+
+    def _gradient(self, model: torch.nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """The batch's loss; its gradient is added to that of the weights, and with `--adversarial_distance` so is that
+        of the loss at moved embeddings.
+
+        Where several processes accumulate batches, the last of a step is moved along the gradient of all of them.
+        """
+        if self.args.adversarial_distance is None:
+            return super().training_step(model, inputs, *args, **kwargs)
+        weight = self._word_embeddings()
+        earlier = 0 if weight.grad is None else weight.grad.clone()  # of the step's other batches
+        loss = super().training_step(model, dict(inputs), *args, **kwargs)
+        with moved(weight, weight.grad - earlier, self.args.adversarial_distance):
+            super().training_step(model, inputs, *args, **kwargs)
+        return loss
+
+    def _word_embeddings(self) -> Any:
+        weight = self.model.d2e2s.encoder.get_input_embeddings().weight
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled or not weight.requires_grad:
+            raise ValueError(
+                "word embeddings that are sharded over processes, or not trained, cannot be moved: train without "
+                "--adversarial_distance"
+            )
+        return weight
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)

@@ -344,6 +344,13 @@ def test_the_experiments_page_gives_five_as_one_over_both_machines() -> None:
     assert f"the four ensembles come to {spread(both, 'test_triplet_f1')} on test of 15res" in page
 
 
+def test_the_experiments_page_gives_what_moved_embeddings_came_to() -> None:
+    page = " ".join((ROOT / "docs" / "experiments.md").read_text(encoding="utf-8").split())
+    moved = mean_of_sets("trials/SET-rated-adversarial-both-steps-seed??.json", "eval_triplet_f1")
+    before = mean_of_sets("three_steps/SET-seed4[23].json", "eval_triplet_f1")
+    assert f"a point, with two seeds ({moved:.2f} against {before:.2f})" in page
+
+
 def test_files_of_trials_hold_no_figure_of_test() -> None:
     for path in (ROOT / "results" / "trials").iterdir():
         assert not [name for name in json.loads(path.read_text(encoding="utf-8")) if name.startswith("test_")]
