@@ -180,8 +180,7 @@ class TripletTrainer(Trainer):
         return loss
 
     def _gradient(self, model: torch.nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """The batch's loss; its gradient is added to that of the weights, and with `--adversarial_distance` so is that
-        of the loss at moved embeddings.
+        """The batch's loss. Weights get its gradient, and with `--adversarial_distance` that at moved embeddings too.
 
         Where several processes accumulate batches, the last of a step is moved along the gradient of all of them.
         """

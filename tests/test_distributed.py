@@ -76,6 +76,18 @@ def test_accumulated_batches_take_the_course_of_one(one: Path, data: Path, tmp_p
     assert_same_course(tmp_path / "out", one)
 
 
+def test_two_processes_move_the_embeddings_as_one_does(one: Path, data: Path, tmp_path: Path) -> None:
+    """Along the gradient of all their sentences."""
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    moved = {"adversarial_distance": 0.5, "do_predict": None, **PLAIN}
+    assert main(command(data, alone, per_device_train_batch_size=8, **moved)) == 0
+    config = str(ROOT / "configs" / "accelerate" / "cpu.yaml")
+    launch("-m", "accelerate.commands.launch", "--config_file", config, "--main_process_port", "0", "run_aste.py",
+           *command(data, together, per_device_train_batch_size=4, **moved))  # fmt: skip
+    assert_same_course(together, alone)
+    assert losses_of(alone) != pytest.approx(losses_of(one), rel=TOLERANCE)
+
+
 def test_every_sentence_is_counted_once(data: Path, two: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
     """However many are left over for the last batch: figures to the last digit, triplets in order."""
     alone = scores(data, tmp_path / "out")

@@ -346,9 +346,18 @@ def test_the_experiments_page_gives_five_as_one_over_both_machines() -> None:
 
 def test_the_experiments_page_gives_what_moved_embeddings_came_to() -> None:
     page = " ".join((ROOT / "docs" / "experiments.md").read_text(encoding="utf-8").split())
-    moved = mean_of_sets("trials/SET-rated-adversarial-both-steps-seed??.json", "eval_triplet_f1")
-    before = mean_of_sets("three_steps/SET-seed4[23].json", "eval_triplet_f1")
-    assert f"a point, with two seeds ({moved:.2f} against {before:.2f})" in page
+    spreads = []
+    for steps, seeds, text in (
+        ("second-step", "4[234]", "the mean of the three sets on dev is {:.2f} against {:.2f};"),
+        ("both-steps", "4[23]", "{:.2f} against {:.2f} with the same two seeds."),
+    ):
+        pair = (f"trials/SET-rated-adversarial-{steps}-seed{seeds}.json", f"three_steps/SET-seed{seeds}.json")
+        assert text.format(*(mean_of_sets(runs, "eval_triplet_f1") for runs in pair)) in page
+        for runs in pair:
+            alone = [runs.replace(seeds, f"4{seed}") for seed in seeds[2:-1]]
+            spreads.append(statistics.stdev(mean_of_sets(run, "eval_triplet_f1") for run in alone))
+    assert {f"{each:.1f}" for each in spreads} == {"0.4"}
+    assert "In that mean the seeds of a row differ by 0.4." in page
 
 
 def test_files_of_trials_hold_no_figure_of_test() -> None:
