@@ -38,7 +38,8 @@ from d2e2s.data_scripts.parse_repair import read_arcs, transfer
 from d2e2s.data_scripts.prepare_aste_v2 import ParseBook, parse_line
 from d2e2s.data_scripts.read_conllu import read_conllu
 from d2e2s.data_scripts.records import is_tree, read_records, validate_record, write_records
-from d2e2s.predict import TEXT_COLUMN, check_columns, read_table
+from d2e2s.lines import TEXT_COLUMN
+from d2e2s.tables import check_columns, read_table
 
 SECONDS = 20  # for one input; more is a hang
 SHOWN = 3  # inputs of each kind of fault in the report

@@ -23,20 +23,12 @@ import torch
 from accelerate import PartialState
 from datasets import Features
 
+from .lines import FORMATS, TEXT_COLUMN
 from .pipeline_d2e2s import TripletExtractionPipeline
-from .predict import (
-    FORMATS,
-    OUTPUT_COLUMN,
-    TEXT_COLUMN,
-    TRIPLETS,
-    Table,
-    check_columns,
-    is_blank,
-    load_pipeline,
-    with_progress,
-)
+from .predict import TRIPLETS, load_pipeline, with_progress
 from .rows import Columns, Part, plan_parts, read_part
 from .shards import Counts, InputFile, Manifest, Output, Predicted
+from .tables import OUTPUT_COLUMN, Table, check_columns, is_blank
 
 # Enough for the shards of 100 million rows to be 20,000 files, few enough to be lost by a kill.
 ROWS_PER_SHARD = 5000

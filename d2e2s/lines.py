@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from .predict import FORMATS, TEXT_COLUMN, column_names
-
+TEXT_COLUMN = "text"
+FORMATS = (".jsonl", ".csv", ".tsv", ".parquet", ".txt")
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
 MAX_LINE_BYTES = 2**20
 SHOWN_BYTES = 500
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -113,7 +114,7 @@ def line_rows(lines: Lines, suffix: str, header: list[str]) -> Iterator[Row]:
     """
     if suffix == ".jsonl":
         return _json_rows(lines)
-    return _delimited_rows(lines, _separator(suffix), header) if _separator(suffix) else _text_rows(lines)
+    return _delimited_rows(lines, SEPARATORS[suffix], header) if suffix in SEPARATORS else _text_rows(lines)
 
 
 def read_header(lines: Lines, suffix: str) -> list[str]:
@@ -122,9 +123,9 @@ def read_header(lines: Lines, suffix: str) -> list[str]:
     Raises:
         ValueError: a header that is malformed or names a column twice.
     """
-    if not _separator(suffix):
+    if suffix not in SEPARATORS:
         return [] if suffix == ".jsonl" else [TEXT_COLUMN]
-    rows = csv.reader(lines, delimiter=_separator(suffix), strict=True)
+    rows = csv.reader(lines, delimiter=SEPARATORS[suffix], strict=True)
     try:
         names = next(filter(None, rows), [])
     except csv.Error as error:
@@ -134,8 +135,20 @@ def read_header(lines: Lines, suffix: str) -> list[str]:
     return column_names(names)
 
 
-def _separator(suffix: str) -> str:
-    return FORMATS[suffix][1].get("sep", "")
+def column_names(header: Sequence[str]) -> list[str]:
+    """Names of a header's columns; one without a name, as pandas writes its index, is called what pandas calls it.
+
+    Raises:
+        ValueError: a name stands there twice, or holds a NUL, where other readers would end it.
+    """
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
+    broken = [name for name in names if "\0" in name]
+    if broken:
+        raise ValueError(f"header: column {broken[0]!r} holds a NUL character")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"header: column {twice[0]!r} stands there twice")
+    return names
 
 
 def _text_rows(lines: Lines) -> Iterator[Row]:

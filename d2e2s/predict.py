@@ -7,13 +7,10 @@ d2e2s predict reviews.csv --text_column review --out triplets.jsonl
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +18,7 @@ import datasets
 import pyarrow.parquet
 import torch
 import transformers
-from datasets import Dataset, Features, IterableDataset, List, Value, load_dataset
+from datasets import Dataset, Features, List, Value
 from rich.console import Console
 from rich.text import Text
 from tqdm.auto import tqdm
@@ -31,27 +28,18 @@ from .checkpoints import check_model, reading
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.records import write_atomically
 from .errors import EXPECTED, refuse
+from .lines import FORMATS, TEXT_COLUMN
 from .modeling_d2e2s import D2E2SForTripletExtraction
 from .pipeline_d2e2s import TASK, TripletExtractionPipeline
 from .processing_d2e2s import D2E2SProcessor
+from .rows import json_text
+from .tables import OUTPUT_COLUMN, Columns, Table, check_columns, read_table
 
 QUICKSTART = "outputs/quickstart"
-TEXT_COLUMN, OUTPUT_COLUMN = "text", "predicted_triplets"
-# Suffix: builder of `datasets`, its arguments.
-FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".jsonl": ("json", {}),
-    ".csv": ("csv", {"sep": ","}),
-    ".tsv": ("csv", {"sep": "\t"}),
-    ".parquet": ("parquet", {}),
-    ".txt": ("text", {}),
-}
-ROWS_AT_ONCE = 1024
-
 _TERM = {"text": Value("string"), "start": Value("int64"), "end": Value("int64")}
 TRIPLETS = List({"aspect": _TERM, "opinion": _TERM, "sentiment": Value("string"), "score": Value("float64")})
 COLOURS = {"POS": "green", "NEG": "red", "NEU": "yellow"}
 
-Columns = dict[str, list[Any]]
 Batch = TypeVar("Batch")
 
 
@@ -83,108 +71,6 @@ def load_pipeline(
         raise ValueError(f"device {device!r} cannot be used: {error}") from None
 
 
-@dataclass
-class Table:
-    """Rows of a file, a few at a time: `batches` of columns, and the types of the columns."""
-
-    name: str
-    features: Features
-    batches: Iterable[Columns]
-    empty: int = field(default=0, init=False)
-
-    def texts(self, column: str) -> Iterator[tuple[Columns, list[Any]]]:
-        """Each batch with its texts (a list of words is one as well); counts the empty ones in `empty`.
-
-        Raises:
-            ValueError: a row without text, with its number.
-        """
-        done = 0
-        for batch in self.batches:
-            texts = batch[column]
-            for number, text in enumerate(texts, start=done + 1):
-                if not is_text(text):
-                    raise ValueError(f"{self.name}: row {number}: {column} is {text!r}; expected text")
-                self.empty += is_blank(text)
-            done += len(texts)
-            yield batch, texts
-        if done == self.empty:
-            raise ValueError(f"{self.name}: no text in column {column!r}")
-
-
-def is_text(value: Any) -> bool:
-    """Whether it is a text, or a list of words."""
-    is_words = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
-    return is_words or isinstance(value, str)
-
-
-def is_blank(text: str | list[str]) -> bool:
-    """Whether a text has no words."""
-    return not text or (isinstance(text, str) and text.isspace())
-
-
-def read_table(path: str) -> Table:
-    """Stream a `.jsonl`, `.csv`, `.tsv`, `.parquet` or `.txt` file (one text a line).
-
-    Columns of CSV and TSV stay text as they stand: `007` stays `007`, `NA` stays `NA`.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: another kind of file, no rows, not UTF-8 or malformed; some of it only when the rows are read.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        raise ValueError(f"{path}: cannot read {suffix or 'this'} files; expected {', '.join(FORMATS)}")
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path}: no such file")
-    builder, options = FORMATS[suffix]
-    with _errors_of(path):
-        if builder == "csv":
-            options = {**options, "features": _text_columns(path, options["sep"]), "keep_default_na": False}
-        rows = load_dataset(builder, data_files=path, split="train", streaming=True, **options)
-    return Table(path, rows.features or Features({TEXT_COLUMN: Value("string")}), _read(path, rows))
-
-
-def _text_columns(path: str, separator: str) -> Features:
-    """The columns that the header names, all of text."""
-    with open(path, encoding="utf-8-sig", newline="") as lines:
-        return Features(dict.fromkeys(column_names(next(csv.reader(lines, delimiter=separator))), Value("string")))
-
-
-def column_names(header: Sequence[str]) -> list[str]:
-    """Names of a header's columns; one without a name, as pandas writes its index, is called what pandas calls it.
-
-    Raises:
-        ValueError: a name stands there twice, or holds a NUL, where other readers would end it.
-    """
-    names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
-    broken = [name for name in names if "\0" in name]
-    if broken:
-        raise ValueError(f"header: column {broken[0]!r} holds a NUL character")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"header: column {twice[0]!r} stands there twice")
-    return names
-
-
-def _read(path: str, rows: IterableDataset) -> Iterator[Columns]:
-    with _errors_of(path):
-        yield from rows.iter(ROWS_AT_ONCE)
-
-
-@contextmanager
-def _errors_of(path: str) -> Iterator[None]:
-    """Errors while a file is read, with its name."""
-    try:
-        yield
-    except StopIteration:
-        raise ValueError(f"{path}: no rows") from None
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise ValueError(f"{path}: not UTF-8 (byte {byte:#x}); save the file as UTF-8") from None
-    except (ValueError, TypeError, KeyError, csv.Error) as error:  # KeyError: a NUL in a key of nested JSON
-        raise ValueError(f"{path}: cannot be read: {error}") from None
-
-
 def predicted(
     extract: TripletExtractionPipeline,
     table: Table,
@@ -205,32 +91,22 @@ def predicted(
         yield {**batch, output_column: extract(texts, **options)}
 
 
-def check_columns(table: Table, text_column: str, output_column: str = OUTPUT_COLUMN) -> None:
-    """Whether there is a column to read, and none of the name to write."""
-    check_column(table, text_column, "--text_column")
-    if output_column in table.features:
-        raise ValueError(f"{table.name}: has a column {output_column!r} already; give another --output_column")
-
-
-def check_column(table: Table, column: str, option: str) -> None:
-    """Whether there is a column; `option` is what names it."""
-    if column not in table.features:
-        columns = ", ".join(table.features)
-        raise ValueError(f"{table.name}: no column {column!r}; choose {option} from: {columns}")
-
-
-def write_table(path: str, batches: Iterable[Columns], features: Features) -> None:
+def write_table(path: str, batches: Iterable[Columns], features: Features, as_json: Sequence[str] = ()) -> None:
     """Write `.jsonl` or `.parquet` as the batches come; the file appears whole or not at all.
 
     Args:
         features: types of all columns.
+        as_json: those of them that Parquet, which needs one type, keeps as JSON text.
 
     Raises:
         ValueError: another suffix, or (Parquet) rows that do not fit the types.
     """
     check_output(path)
-    write = _write_parquet if Path(path).suffix == ".parquet" else _write_jsonl
-    write_atomically(Path(path), lambda temporary: write(temporary, batches, features))
+    if Path(path).suffix == ".parquet":
+        batches = ({**batch, **{name: [*map(json_text, batch[name])] for name in as_json}} for batch in batches)
+        write_atomically(Path(path), lambda temporary: _write_parquet(temporary, batches, features))
+    else:
+        write_atomically(Path(path), lambda temporary: _write_jsonl(temporary, batches))
 
 
 def check_output(path: str) -> None:
@@ -247,7 +123,7 @@ def check_output(path: str) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
 
 
-def _write_jsonl(path: Path, batches: Iterable[Columns], features: Features) -> None:
+def _write_jsonl(path: Path, batches: Iterable[Columns]) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows_of(batches):
             file.write(to_json(row) + "\n")
@@ -291,7 +167,7 @@ def write_predictions(
         ValueError, OSError: see `read_table`, `predicted`, `write_table`. Nothing is written then.
     """
     batches = with_progress(extract, predicted(extract, table, text_column, output_column, **options))
-    write_table(output_path, batches, Features({**table.features, output_column: TRIPLETS}))
+    write_table(output_path, batches, Features({**table.features, output_column: TRIPLETS}), table.as_json)
 
 
 def show(row: dict[str, Any], text_column: str, output_column: str, console: Console) -> None:
@@ -379,7 +255,10 @@ def _input_table(inputs: Sequence[str]) -> Table:
     if folders:
         raise ValueError(f"{folders[0]}: is a folder: give --out a folder as well")
     if files and len(inputs) > 1:
-        raise ValueError(f"give either texts or one file, got {len(inputs)} arguments and among them {files[0]}")
+        raise ValueError(
+            f"give either texts or one file, got {len(inputs)} arguments and among them {files[0]}; "
+            "for several files give --out a folder"
+        )
     if files:
         return read_table(files[0])
     for text in inputs:
@@ -389,7 +268,8 @@ def _input_table(inputs: Sequence[str]) -> Table:
 
 
 def _names_file(argument: str) -> bool:
-    known = Path(argument).suffix.lower() in FORMATS and not any(map(str.isspace, argument))
+    """Whether it is meant as a file; one that is not there is told, and not read as a review."""
+    known = Path(argument).suffix.lower() in FORMATS and len(argument) < 256 and "\n" not in argument
     return known or os.path.exists(argument)
 
 

@@ -40,7 +40,7 @@ from .data_scripts.dataset_card import read_dataset_card
 from .data_scripts.records import write_atomically
 from .encoders import hub_name, resolve_encoder
 from .errors import EXPECTED, refuse
-from .predict import check_column, is_blank, read_table
+from .tables import check_column, is_blank, read_table
 
 logger = logging.getLogger("d2e2s")
 

@@ -15,9 +15,9 @@ import pyarrow.parquet
 from datasets import Features, List, Value
 from pyarrow import types
 
-from .lines import SHOWN_BYTES, Lines, Row, line_rows, read_header
-from .predict import ROWS_AT_ONCE, column_names, is_text
+from .lines import SHOWN_BYTES, Lines, Row, column_names, line_rows, read_header
 
+ROWS_AT_ONCE = 1024
 MAX_COLUMNS = 1000
 
 
@@ -113,6 +113,12 @@ def _text_reason(values: dict[str, Any], text_column: str) -> str:
         return f"no {text_column!r}"
     text = values[text_column]
     return "" if is_text(text) else f"{text_column} is {reprlib.repr(text)}; expected text"
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is a text, or a list of words."""
+    is_words = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+    return is_words or isinstance(value, str)
 
 
 # --- columns ----------------------------------------------------------------------------------------------
@@ -226,12 +232,13 @@ def _read_lines(path: Path, part: Part, features: Features, text_column: str, as
             good = [row.values for row in chunk if row.values is not None]
             texts = [values[text_column] for values in good]
             for values in good:
-                values.update({name: _json_text(values[name]) for name in as_json if name in values})
+                values.update({name: json_text(values[name]) for name in as_json if name in values})
             table = pyarrow.Table.from_pylist(good, schema=features.arrow_schema)
             yield Rows(table, texts, [row for row in chunk if row.values is None])
 
 
-def _json_text(value: Any) -> str | None:
+def json_text(value: Any) -> str | None:
+    """A value of a column that is kept as JSON text."""
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 

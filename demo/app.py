@@ -24,20 +24,10 @@ from markupsafe import Markup
 
 from d2e2s import TripletExtractionPipeline, drawing
 from d2e2s.errors import EXPECTED, refuse
+from d2e2s.lines import FORMATS, TEXT_COLUMN
 from d2e2s.pages import asset, style
-from d2e2s.predict import (
-    FORMATS,
-    OUTPUT_COLUMN,
-    QUICKSTART,
-    TEXT_COLUMN,
-    TRIPLETS,
-    Columns,
-    load_pipeline,
-    predicted,
-    read_table,
-    rows_of,
-    write_table,
-)
+from d2e2s.predict import QUICKSTART, TRIPLETS, load_pipeline, predicted, rows_of, write_table
+from d2e2s.tables import OUTPUT_COLUMN, Columns, read_table
 
 EXAMPLES = [
     ["The food was great but the service was slow.", ""],

@@ -17,9 +17,10 @@ from datasets import List, Value
 from tiny_models import tiny_checkpoint
 
 from d2e2s import TripletExtractionPipeline, cli, corpus, rows, train
-from d2e2s.predict import load_pipeline, read_table, write_predictions
+from d2e2s.predict import load_pipeline, write_predictions
 from d2e2s.rows import Columns, plan_parts, read_part
 from d2e2s.shards import Output, read_predictions, read_rejects
+from d2e2s.tables import read_table
 
 TEXTS = ["The food was great. The service was slow!", "It was great", "", "naïve 食べ物 😀 good", "good\x85food"]
 ROWS = [{"id": f"00{i}", "text": TEXTS[i % len(TEXTS)], "n": i} for i in range(11)]

@@ -15,9 +15,10 @@ from datasets import Dataset, load_dataset
 from rich.console import Console
 from tiny_models import tiny_checkpoint, tiny_encoder
 
-from d2e2s import TripletExtractionPipeline, cli, predict, train
-from d2e2s.predict import load_pipeline, read_table, rows_of, write_predictions
+from d2e2s import TripletExtractionPipeline, cli, predict, tables, train
+from d2e2s.predict import load_pipeline, rows_of, write_predictions
 from d2e2s.shards import read_predictions
+from d2e2s.tables import read_table
 
 TEXTS = ["The food was great. The service was slow!", "It was great", "naïve 食べ物 😀 good"]
 ROWS = [{"id": f"00{i}", "text": text, "n": i} for i, text in enumerate(TEXTS)]
@@ -95,6 +96,28 @@ def test_delimited_values_stay_as_they_stand(tmp_path: Path) -> None:
     ]
 
 
+MIXED = [
+    {"text": "good food", "day": "2024-01-05", "at": "2024-01-05T11:00:00+02:00", "n": 5, "more": {"a\0": [1, "b"]}},
+    {"text": "bad", "day": "2024-01-06", "at": None, "n": 4.5, "more": "none", "reply": "thanks"},
+]
+
+
+@pytest.mark.parametrize("output", [".jsonl", ".parquet"])
+def test_values_of_jsonl_stay_as_they_stand(extract: TripletExtractionPipeline, tmp_path: Path, output: str) -> None:
+    """Whatever their kinds, and wherever a column begins."""
+    path, out = tmp_path / "a.jsonl", tmp_path / f"b{output}"
+    given = [MIXED[0]] * 2000 + [MIXED[1]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in given), encoding="utf-8")
+    write_predictions(extract, read_table(str(path)), str(out), batch_size=512)
+    rows = _read(out)
+    for row in rows:
+        del row["predicted_triplets"]
+        if output == ".parquet":
+            row["more"] = json.loads(row["more"])
+    assert rows == [{**row, "reply": row.get("reply")} for row in given]
+    assert output == ".parquet" or [type(rows[0]["n"]), type(rows[-1]["n"])] == [int, float]
+
+
 def test_lists_of_words_are_texts(extract: TripletExtractionPipeline, tmp_path: Path) -> None:
     path, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     path.write_text(json.dumps({"tokens": ["good", "food"]}) + "\n", encoding="utf-8")
@@ -105,7 +128,7 @@ def test_lists_of_words_are_texts(extract: TripletExtractionPipeline, tmp_path: 
 def test_many_batches_of_rows(
     extract: TripletExtractionPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 2)
     for output in ("out.jsonl", "out.parquet"):
         write_predictions(extract, read_table(str(_input(tmp_path, ".jsonl"))), str(tmp_path / output))
     assert _read(tmp_path / "out.jsonl") == _read(tmp_path / "out.parquet")
@@ -186,7 +209,9 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty.jsonl": (b"", "no rows"),
     "empty.txt": (b"", "no text"),
     "nul.csv": (b"text,\0id\ngood,1\n", r"header: column '\x00id' holds a NUL character"),
-    "nul.jsonl": (b'{"text": "good", "id": {"a\\u0000": {}}}\n', r"cannot be read: 'a\x00'"),
+    "nul.jsonl": (b'{"text": "good", "i\\u0000d": 3}\n', r"column 'i\x00d' holds a NUL character"),
+    "comma.csv": (b"text,stars\ngood,5\nbad food,1,\n", "cannot be read: line 3: 3 values for 2 columns"),
+    "quote.tsv": (b'text\tstars\n"good food\t5\nbad food\t1\n', "cannot be read: line 2: unexpected end of data"),
     "twice.csv": (b"text,text\ngood,bad\n", "header: column 'text' stands there twice"),
     "header.csv": (b"id,text\n", "no text in column 'text'"),
     "blank.txt": (b"\n \n\n", "no text in column 'text'"),
@@ -219,7 +244,9 @@ def test_bad_file(name: str, model: Path, tmp_path: Path, capsys: pytest.Capture
         ([""], "the text is empty"),
         (["good", "  "], "the text is empty"),
         (["missing.csv"], "missing.csv: no such file"),
+        (["my reviews.csv"], "my reviews.csv: no such file"),
         (["good.txt", "bad"], "either texts or one file"),
+        (["a.csv", "b.csv"], "for several files give --out a folder"),
         (["good food", "--out", "x.docx"], "x.docx: cannot write this kind of file"),
         (["good food", "--out", "."], "good food: no such file or folder"),
         (["."], ".: is a folder: give --out a folder as well"),
