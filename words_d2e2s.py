@@ -142,26 +142,31 @@ def without_surrogates(text: str) -> str:
 _SENTENCE_END = frozenset(".!?。！？．؟۔।॥…")
 _BRACKETS = frozenset(")]}）】」』")
 _QUOTES = frozenset(('"', "'", "”", "’", "»", "''"))
+_BULLETS = frozenset("-*+•·‣–—")
+_NARROWEST = 40  # characters; shorter lines are not wrapped ones
 _CLAUSE_END = frozenset(",;:-–—，；：、،؛") | {"--"}
 
 
 def split_sentences(text: str, words: Sequence[Word]) -> list[list[Word]]:
     """Group the words of `text` into sentences; their concatenation is `words`, nothing is left out.
 
-    A sentence ends after final punctuation with the brackets and quotes that close it, or at a blank line.
-    "..." ends one only before a capital, "etc." only if no small letter follows.
+    A sentence ends after final punctuation with the brackets and quotes that close it, at a blank line, or with its
+    line, unless that was only wrapped. "..." ends one only before a capital, "etc." only if no small letter follows.
     """
-    borders = [i for i in range(1, len(words)) if _is_border(text, words, i)]
+    width = max(_NARROWEST, *map(len, text.split("\n")))
+    borders = [i for i in range(1, len(words)) if _is_border(text, words, i, width)]
     return [list(words[a:b]) for a, b in itertools.pairwise([0, *borders, len(words)]) if b > a]
 
 
-def _is_border(text: str, words: Sequence[Word], i: int) -> bool:
-    """Whether a sentence begins at word `i` (> 0)."""
+def _is_border(text: str, words: Sequence[Word], i: int, width: int) -> bool:
+    """Whether a sentence begins at word `i` (> 0); `width` is that of the longest line."""
     word, gap = words[i], text[words[i - 1].end : words[i].start]
     if gap.count("\n") > 1:
         return True
     if _closes(word, gap) or _ends(word.text):
         return False
+    if "\n" in gap and _begins_line(text, words[i - 1].end, word, width):
+        return True
     last = i - 1
     while last > 0 and _closes(words[last], text[words[last - 1].end : words[last].start]):
         last -= 1
@@ -172,6 +177,18 @@ def _is_border(text: str, words: Sequence[Word], i: int) -> bool:
         return word.text[0].isupper()
     after_etc = last > 0 and words[last - 1].text.lower() == "etc"
     return not (after_etc and end == "." and word.text[0].islower())
+
+
+def _begins_line(text: str, end: int, word: Word, width: int) -> bool:
+    """Whether the line that a word stands at the beginning of is meant as one, or was wrapped there.
+
+    It is meant where the line before, whose last word ends at `end`, had room for the word, and before a bullet or a
+    capital, but for that of "I".
+    """
+    if word.text in _BULLETS or (word.text[0].isupper() and word.text[:2] not in ("I", "I'", "I’")):
+        return True
+    length = text.index("\n", end) - text.rfind("\n", 0, end) - 1
+    return length + 1 + len(word.text) <= width
 
 
 def _ends(word: str) -> bool:

@@ -74,6 +74,9 @@ def test_offsets_of_any_text(name: str, text: str) -> None:
     assert [word for sentence in sentences for word in sentence] == words and all(sentences)
 
 
+LONG_LINE = "we went there on a Friday evening and our first"
+
+
 @pytest.mark.parametrize(
     ("text", "sentences"),
     [
@@ -83,6 +86,11 @@ def test_offsets_of_any_text(name: str, text: str) -> None:
         ("Well... good. Hm... Bad", ["Well ... good .", "Hm ...", "Bad"]),
         ("Pizza, etc. and wine. Dr. Lee", ["Pizza , etc . and wine .", "Dr. Lee"]),
         ("good food\n\nbad wine", ["good food", "bad wine"]),
+        ("Great food\nSlow service\r\nrude staff", ["Great food", "Slow service", "rude staff"]),
+        ("Pros:\n- great food\n2) cheap\n\n* wine list", ["Pros :", "- great food", "2 ) cheap", "* wine list"]),
+        (f"{LONG_LINE}\nwaiter was rude\nand slow", [f"{LONG_LINE} waiter was rude", "and slow"]),
+        (f"{LONG_LINE}\nI'd forget", [f"{LONG_LINE} I 'd forget"]),
+        (f"{LONG_LINE}\nStill fine", [LONG_LINE, "Still fine"]),
         ("菜很好。服务差！", ["菜 很 好 。", "服 务 差 ！"]),
         ("", []),
         (" \n ", []),
