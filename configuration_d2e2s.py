@@ -64,7 +64,8 @@ class D2E2SConfig(PreTrainedConfig):
         fusion_heads: heads of the fusion's cross-attention and of the residual self-attention; must divide
             `graph_size`.
         max_span_width: longest aspect or opinion, in words.
-        max_candidates: aspects and opinions kept per sentence for pairing (each).
+        max_candidates: aspects and opinions kept per sentence for pairing (each); more outside of training where a
+            sentence is long, one for each 4 words.
         max_triplets: most triplets returned per sentence.
         allow_overlaps: also return a triplet whose aspect and opinion both overlap those of a better one; in the
             benchmark data one sentence in 4,600 has such triplets.

@@ -417,8 +417,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         )
         triplets, scores = None, None
         if not self.training:
-            overlaps = aspects is not None  # who asks for two aspects wants an answer for both
-            triplets, scores = self._decode(pair_logits, found, opinions, threshold, overlaps)
+            triplets, scores = self._decode(pair_logits, found, opinions, threshold, aspects is not None)
         output = D2E2SOutput(
             triplets=triplets,
             scores=scores,
@@ -449,7 +448,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         """The best spans of a kind. In training the gold ones are among them, so that pairs learn from both."""
         forced = (gold == kind) if gold is not None and self.training else None
         scores = span_logits.detach().log_softmax(-1)[..., kind]
-        return candidates(scores, mask, self.config.max_candidates, forced)
+        return candidates(scores, mask, self.config.max_candidates, forced, more_if_long=not self.training)
 
     def _decode(
         self,
@@ -457,12 +456,12 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         aspects: tuple[Tensor, Tensor],
         opinions: tuple[Tensor, Tensor],
         threshold: float | None,
-        overlaps: bool,
+        given: bool,
     ) -> tuple[Tensor, Tensor]:
         config = self.config
         lowest_score = config.decision_threshold if threshold is None else threshold
-        overlaps = overlaps or config.allow_overlaps
-        return decode(pair_logits, aspects, opinions, config.max_triplets, lowest_score, config.temperature, overlaps)
+        options = (config.max_triplets, lowest_score, config.temperature, config.allow_overlaps, given)
+        return decode(pair_logits, aspects, opinions, *options)
 
     def _relation_logits(self, base: D2E2SModelOutput, heads: Tensor) -> Tensor | None:
         relation = self.d2e2s.parser.relation

@@ -17,6 +17,7 @@ from .graph_d2e2s import lowest
 NO_SPAN, ASPECT, OPINION = 0, 1, 2
 IGNORED = -100
 UNKNOWN = -1  # in the label rows of a sentence whose triplets are not known
+WORDS_PER_CANDIDATE = 4  # of a long sentence: readings of a few terms would take all places else
 
 
 def shift(x: Tensor, steps: int) -> Tensor:
@@ -239,20 +240,38 @@ def span_index(spans: Tensor, length: int, width: int) -> Tensor:
     return torch.where(known, start * width + span_width - 1, length * width)
 
 
-def candidates(scores: Tensor, mask: Tensor, most: int, forced: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def candidate_counts(words: Tensor, most: int) -> Tensor:
+    """How many candidates of a kind sentences have outside of training, if they have as many spans.
+
+    Args:
+        words: in each sentence, `(B,)`. most: of a sentence that is not long.
+    Returns:
+        `(B,)`.
+    """
+    return (words // WORDS_PER_CANDIDATE).clamp(min=most)
+
+
+def candidates(
+    scores: Tensor, mask: Tensor, most: int, forced: Tensor | None = None, more_if_long: bool = False
+) -> tuple[Tensor, Tensor]:
     """The best spans of each sentence, a fixed number of them: no host synchronisation, static shapes.
 
     Args:
-        scores: `(B, W, S)`. mask: spans that exist, `(B, W, S)`. most: K.
+        scores: `(B, W, S)`. mask: spans that exist, `(B, W, S)`. most: of a sentence.
         forced: spans that must be among them (gold spans in training), `(B, W, S)`, or None.
+        more_if_long: as many as `candidate_counts` says, in place of `most`.
     Returns:
         spans `(B, K, 2)`, [start, end), best first, and whether each exists, `(B, K)`. What does not exist is [0, 1).
     """
-    width = scores.shape[2]
+    length, width = scores.shape[1:]
     if forced is not None:
         scores = scores + forced * 1e4
-    ranked, index = scores.masked_fill(~mask, lowest(scores)).flatten(1).topk(min(most, mask[0].numel()))
+    longest = max(most, length // WORDS_PER_CANDIDATE) if more_if_long else most
+    ranked, index = scores.masked_fill(~mask, lowest(scores)).flatten(1).topk(min(longest, length * width))
     exists = ranked > lowest(scores)
+    if longest > most:  # a short sentence has no more for a long one beside it
+        counts = candidate_counts(mask[..., 0].sum(1), most)
+        exists &= torch.arange(ranked.shape[1], device=counts.device) < counts[:, None]
     start = (index // width) * exists
     end = torch.where(exists, start + index % width + 1, 1)
     return torch.stack([start, end], dim=-1), exists
@@ -322,6 +341,7 @@ def decode(
     threshold: float,
     temperature: float,
     allow_overlaps: bool = False,
+    aspects_given: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Pair logits `(B, K, L, 1 + sentiments)` to triplets `(B, T, 5)` and their scores `(B, T)`, best first.
 
@@ -331,6 +351,7 @@ def decode(
     Args:
         aspects, opinions: spans `(B, K, 2)` and whether each exists `(B, K)`, as `candidates` returns them.
         most: T at most. threshold: lowest score. temperature: divides the logits.
+        aspects_given: each aspect has an answer of its own; of it only two opinions that overlap are rivals.
     """
     (aspect_spans, aspect_exists), (opinion_spans, opinion_exists) = aspects, opinions
     score, sentiment = (pair_logits / temperature).softmax(-1)[..., 1:].max(-1)
@@ -347,21 +368,24 @@ def decode(
     )
     kept = score >= max(threshold, 0.0)
     if not allow_overlaps:
-        kept = without_rivals(triplets, kept)
+        kept = without_rivals(triplets, kept, aspects_given)
         order = (~kept).byte().argsort(dim=1, stable=True)  # what went leaves no hole
         triplets, score, kept = take(triplets, order), score.gather(1, order), kept.gather(1, order)
     return triplets.masked_fill(~kept[..., None], IGNORED), score.masked_fill(~kept, float(IGNORED))
 
 
-def without_rivals(triplets: Tensor, exists: Tensor) -> Tensor:
+def without_rivals(triplets: Tensor, exists: Tensor, same_aspect: bool = False) -> Tensor:
     """Which triplets stay when the better of two readings wins: `(B, T, 5)`, best first, and `(B, T)` to `(B, T)`.
 
-    Greedy, as non-maximum suppression: a triplet goes if a better one that stays overlaps both its aspect and opinion.
+    Greedy, as non-maximum suppression: a triplet goes if a better one that stays overlaps both its aspect and opinion,
+    or (`same_aspect`) has its aspect and overlaps its opinion.
     Each round settles one row more, for good, whatever the rows: only a CPU looks whether that was the last one, as
     there it costs no waiting. A round is two kernels.
     """
     start, end = triplets[..., 0:4:2], triplets[..., 1:4:2]
     overlap = ((start[:, :, None] < end[:, None]) & (start[:, None] < end[:, :, None])).all(-1)
+    if same_aspect:
+        overlap &= (triplets[:, :, None, :2] == triplets[:, None, :, :2]).all(-1)
     better_rivals = overlap.tril(-1).float()
     there = kept = exists[..., None].float()
     looks = kept.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -330,8 +330,8 @@ def parquet_of(rows: list[Any]) -> bytes:
 
 
 def read_configuration(content: bytes, folder: Path) -> None:
-    words = _file_arguments(write(folder / "x.yaml", content), KNOWN)
-    assert all(isinstance(word, str) for word in words)
+    source = _file_arguments(write(folder / "x.yaml", content), KNOWN)
+    assert all(isinstance(word, str) for word in source.words) and source.unset <= KNOWN
 
 
 def read_model_configuration(value: dict[str, Any], folder: Path) -> None:

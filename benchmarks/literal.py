@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from d2e2s.configuration_d2e2s import D2E2SConfig
 from d2e2s.modeling_d2e2s import D2E2SForTripletExtraction, D2E2SOutput
+from d2e2s.spans_d2e2s import WORDS_PER_CANDIDATE
 
 Span = tuple[int, int]
 # A layer of the model: its parts are read by their names.
@@ -68,7 +69,8 @@ def literal_forward(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tenso
     gold = gold_triplets(inputs.get("labels"), len(sentences))
     forced = gold if model.training and gold is not None else [[] for _ in sentences]
     classes = [span_classes(rows, config.max_span_width) for rows in forced]
-    aspects, opinions = (choose_candidates(spans, classes, kind, config.max_candidates) for kind in (1, 2))
+    most = [config.max_candidates if model.training else most_candidates(config, sentence) for sentence in sentences]
+    aspects, opinions = (choose_candidates(spans, classes, kind, most) for kind in (1, 2))
     pair_logits = score_pairs(model, sentences, spans, aspects, opinions)
     output = collect(config, sentences, spans, aspects, opinions, pair_logits)
     if gold is not None:
@@ -431,13 +433,18 @@ def refine(layer: Layer, words: Tensor, spans: list[Span]) -> Tensor:
 # --- candidates and pairs
 
 
-def choose_candidates(spans: Spans, classes: list[dict[Span, int]], kind: int, most: int) -> list[list[Span]]:
+def most_candidates(config: D2E2SConfig, sentence: Sentence) -> int:
+    """A long sentence has more of them."""
+    return max(config.max_candidates, sentence.length // WORDS_PER_CANDIDATE)
+
+
+def choose_candidates(spans: Spans, classes: list[dict[Span, int]], kind: int, most: list[int]) -> list[list[Span]]:
     """The best spans of a kind in each sentence, gold ones (those in `classes`) before all others."""
     chosen = []
-    for logits, places, gold in zip(spans.logits, spans.places, classes, strict=True):
+    for logits, places, gold, count in zip(spans.logits, spans.places, classes, most, strict=True):
         scores = torch.log_softmax(logits, dim=1)[:, kind].tolist()
         rank = {span: (gold.get(span) == kind, score) for span, score in zip(places, scores, strict=False)}
-        chosen.append(sorted(places, key=lambda span: rank[span], reverse=True)[:most])
+        chosen.append(sorted(places, key=lambda span: rank[span], reverse=True)[:count])
     return chosen
 
 

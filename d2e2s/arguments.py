@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
@@ -17,6 +17,7 @@ from transformers.trainer_utils import IntervalStrategy
 
 from .configuration_d2e2s import D2E2SConfig
 
+STARTS = {"encoder_name_or_path", "model_name_or_path", "ensemble_of"}
 # What the run finds out for itself, and what is no choice.
 NOT_ARGUMENTS = (
     "encoder_config",
@@ -154,11 +155,11 @@ class TripletTrainingArguments(TrainingArguments):
         default=0.15,
         metadata={"help": "Share of the words' pieces that each training step hides behind the mask token."},
     )
-    adversarial_distance: float | None = field(
-        default=None,
+    adversarial_distance: float = field(
+        default=0.0,
         metadata={
             "help": "Learn each batch once more with the word embeddings moved this far to where its loss is larger, "
-            "such as 1.0; takes twice the time."
+            "such as 1.0; takes twice the time. 0 = once."
         },
     )
     early_stopping_patience: int | None = field(
@@ -223,8 +224,8 @@ class TripletTrainingArguments(TrainingArguments):
         for name in ("ema_decay", "token_mask_rate"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"--{name} must lie in [0, 1), got {getattr(self, name)}")
-        if self.adversarial_distance is not None and not 0 < self.adversarial_distance < float("inf"):
-            raise ValueError(f"--adversarial_distance must be above 0, got {self.adversarial_distance}")
+        if not 0 <= self.adversarial_distance < float("inf"):
+            raise ValueError(f"--adversarial_distance must be at least 0, got {self.adversarial_distance}")
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
@@ -323,7 +324,7 @@ def _require(wanted: bool, what: str, name: str, path: str | None) -> None:
 def parse_arguments(argv: Sequence[str]) -> Arguments:
     """Read `[CONFIG.yaml ...] [--argument value ...]`; a later file overrides an earlier one, the command line all.
 
-    A checkpoint to go on from overrides an earlier file's encoder, and the other way round.
+    `null` in a file takes back what an earlier one says. A checkpoint to go on from overrides an earlier file's encoder, and the other way round.
 
     Raises:
         ValueError: an unknown key or argument, or a value that does not fit.
@@ -339,7 +340,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     )
     known = {f.name for group in groups for f in fields(group) if f.init}
     files = list(takewhile(lambda word: not word.startswith("-"), argv))
-    sources = [*(_file_arguments(Path(file), known) for file in files), list(argv[len(files) :])]
+    sources = [*(_file_arguments(Path(file), known) for file in files), Source(list(argv[len(files) :]), set())]
     words = [word for place, source in enumerate(sources) for word in _still_said(source, sources[place + 1 :])]
     *parsed, unknown = parser.parse_args_into_dataclasses(
         words, look_for_args_file=False, return_remaining_strings=True
@@ -351,24 +352,38 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     return arguments
 
 
-def _still_said(words: list[str], later: list[list[str]]) -> list[str]:
-    """The words of a source without where the model starts from, if a later source says that."""
-    if not any(_is_start(word) for source in later for word in source):
-        return words
-    kept, replaced = [], False
-    for word in words:
+class Source(NamedTuple):
+    """What one file or the command line says.
+
+    Attributes:
+        words: as on a command line.
+        unset: arguments that are given no value (`null`): what earlier sources say of them does not count.
+    """
+
+    words: list[str]
+    unset: set[str]
+
+
+def _still_said(source: Source, later: Sequence[Source]) -> list[str]:
+    """The words of a source without what a later one unsets, or replaces: where the model starts from."""
+    gone = {name for other in later for name in other.unset}
+    if any(_name(word) in STARTS for other in later for word in other.words):
+        gone |= STARTS
+    kept, dropped = [], False
+    for word in source.words:
         if word.startswith("--"):
-            replaced = _is_start(word)
-        if not replaced:  # neither the argument, nor what follows it
+            dropped = _name(word) in gone
+        if not dropped:  # neither the argument, nor what follows it
             kept.append(word)
     return kept
 
 
-def _is_start(word: str) -> bool:
-    return word.split("=")[0] in ("--encoder_name_or_path", "--model_name_or_path", "--ensemble_of")
+def _name(word: str) -> str:
+    """The argument that a word of a command line names; no argument's name for any other word."""
+    return word.removeprefix("--").split("=")[0] if word.startswith("--") else ""
 
 
-def _file_arguments(path: Path, known: set[str]) -> list[str]:
+def _file_arguments(path: Path, known: set[str]) -> Source:
     """A YAML mapping as command-line words, so that file and command line are checked alike."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such configuration file")
@@ -385,7 +400,7 @@ def _file_arguments(path: Path, known: set[str]) -> list[str]:
         if not _is_flat(value):
             raise ValueError(f"{path}: {key}: expected a value, a list of values or a mapping of values")
         words += _words(key, value)
-    return words
+    return Source(words, {key for key, value in values.items() if value is None})
 
 
 def _is_flat(value: Any) -> bool:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .modeling_d2e2s import D2E2SForTripletExtraction
-from .spans_d2e2s import decode, pair_labels, span_mask
+from .spans_d2e2s import candidate_counts, decode, pair_labels, span_mask
 
 logger = logging.getLogger("d2e2s")
 
@@ -49,17 +49,18 @@ def pair_decisions(model: D2E2SForTripletExtraction, batches: Iterable[Mapping[s
     found = []
     for inputs in batches:
         output = model.eval()(**inputs)
-        spans = span_mask(inputs["word_mask"], model.config.max_span_width).sum((1, 2))
-        aspects, opinions = ((kind, _exists(kind, spans)) for kind in (output.aspects, output.opinions))
+        words, spans = inputs["word_mask"].sum(1), span_mask(inputs["word_mask"], model.config.max_span_width).sum((1, 2))
+        counts = torch.minimum(spans, candidate_counts(words, model.config.max_candidates))
+        aspects, opinions = ((kind, _exists(kind, counts)) for kind in (output.aspects, output.opinions))
         tensors = (output.pair_logits, *aspects, *opinions, inputs["labels"])
         logits, a, a_exists, o, o_exists, gold = (tensor.cpu() for tensor in tensors)
         found.append(PairDecisions(logits, (a, a_exists), (o, o_exists), gold))
     return found
 
 
-def _exists(candidates: Tensor, spans: Tensor) -> Tensor:
-    """Candidates `(B, K)` that are spans of their sentence, which has `spans (B,)`: they come first."""
-    return torch.arange(candidates.shape[1], device=candidates.device) < spans[:, None]
+def _exists(candidates: Tensor, counts: Tensor) -> Tensor:
+    """Candidates `(B, K)` that are spans of their sentence, `counts (B,)` of them: they come first."""
+    return torch.arange(candidates.shape[1], device=candidates.device) < counts[:, None]
 
 
 def fit_temperature(decisions: Sequence[PairDecisions]) -> float:

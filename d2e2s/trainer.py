@@ -184,7 +184,7 @@ class TripletTrainer(Trainer):
 
         Where several processes accumulate batches, the last of a step is moved along the gradient of all of them.
         """
-        if self.args.adversarial_distance is None:
+        if not self.args.adversarial_distance:
             return super().training_step(model, inputs, *args, **kwargs)
         weight = self._word_embeddings()
         earlier = 0 if weight.grad is None else weight.grad.clone()  # of the step's other batches

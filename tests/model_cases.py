@@ -102,12 +102,13 @@ def training(model: D2E2SForTripletExtraction) -> D2E2SForTripletExtraction:
     return model
 
 
-def pairs_of(output: Any, sentences: int, words: Tensor) -> list[dict[tuple[int, ...], list[float]]]:
+def pairs_of(output: Any, model: D2E2SForTripletExtraction, words: Tensor) -> list[dict[tuple[int, ...], list[float]]]:
     """Logits of each candidate pair of each sentence, by aspect and opinion, whatever their order."""
     found = []
-    for b in range(sentences):
-        spans = sum(min(WIDTH, int(words[b]) - start) for start in range(int(words[b])))
-        aspects, opinions = (part[b, :spans].tolist() for part in (output.aspects, output.opinions))
+    for b, length in enumerate(words.tolist()):
+        most = model.config.max_candidates if model.training else max(model.config.max_candidates, length // 4)
+        count = min(most, sum(min(WIDTH, length - start) for start in range(length)))
+        aspects, opinions = (part[b, :count].tolist() for part in (output.aspects, output.opinions))
         logits = output.pair_logits[b].tolist()
         found.append({(*a, *o): logits[i][j] for i, a in enumerate(aspects) for j, o in enumerate(opinions)})
     return found

@@ -68,11 +68,11 @@ def close(left: Tensor, right: Tensor) -> None:
 
 def assert_equals_literal(model: D2E2SForTripletExtraction, inputs: Any) -> None:
     fast, slow = model(**inputs), literal_forward(model, inputs)
-    words, sentences = inputs["word_mask"].sum(1), len(inputs["word_mask"])
+    words = inputs["word_mask"].sum(1)
     exists = (slow.span_logits != 0).any(-1)
     assert int(exists[0].sum()) == sum(min(WIDTH, int(words[0]) - start) for start in range(int(words[0])))
     close(fast.span_logits[exists], slow.span_logits[exists])
-    assert_same(pairs_of(fast, sentences, words), pairs_of(slow, sentences, words))
+    assert_same(pairs_of(fast, model, words), pairs_of(slow, model, words))
     if model.training:
         assert fast.triplets is None and fast.scores is None
     else:
@@ -170,13 +170,13 @@ def padded(inputs: Any, pieces: int, words: int, labels: int = 0) -> dict[str, T
     return made
 
 
-def row_of(output: Any, row: int, words: int) -> Any:
+def row_of(model: D2E2SForTripletExtraction, output: Any, row: int, words: int) -> Any:
     """One sentence of an output: span logits, pairs and triplets."""
     names = ("aspects", "opinions", "pair_logits", "triplets", "scores")
     part = D2E2SOutput(**{name: output[name][row : row + 1] for name in names})
     inside = torch.arange(words)[:, None] + torch.arange(WIDTH) < words
     spans = output.span_logits[row, :words][inside]
-    return spans, pairs_of(part, 1, torch.tensor([words])), triplets_of(part)
+    return spans, pairs_of(part, model, torch.tensor([words])), triplets_of(part)
 
 
 @every_choice
@@ -200,8 +200,8 @@ def test_padding_never_changes_a_prediction(
         output = model(**padded(inputs_of(processor, *names), pieces, words))
     for row, name in enumerate(names):
         length = len(RECORDS[name]["tokens"])
-        spans, pairs, triplets = row_of(output, row, length)
-        spans_alone, pairs_alone, triplets_alone = row_of(expected[name], 0, length)
+        spans, pairs, triplets = row_of(model, output, row, length)
+        spans_alone, pairs_alone, triplets_alone = row_of(model, expected[name], 0, length)
         close(spans, spans_alone)
         assert_same(pairs, pairs_alone)
         assert_same(triplets, triplets_alone)

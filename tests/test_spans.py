@@ -175,6 +175,17 @@ def test_candidates_that_do_not_exist_are_a_harmless_span() -> None:
     assert found[0].tolist() == [[0, 1]] * 5
 
 
+def test_a_long_sentence_has_more_candidates_whatever_stands_beside_it() -> None:
+    words = torch.arange(40) < torch.tensor([[40], [11], [25]])
+    scores = draw(0, 3, 40, 2)
+    found, exists = candidates(scores, span_mask(words, 2), 5, more_if_long=True)
+    assert exists.sum(1).tolist() == [10, 5, 6]
+    for row, length in enumerate((40, 11, 25)):
+        mask = span_mask(words[row : row + 1, :length], 2)
+        alone, there = candidates(scores[row : row + 1, :length], mask, 5, more_if_long=True)
+        assert found[row][exists[row]].tolist() == alone[there].tolist()
+
+
 def test_forced_candidates_come_first() -> None:
     mask = span_mask(torch.ones(1, 6, dtype=torch.bool), 2)
     scores, forced = torch.zeros(1, 6, 2), torch.zeros(1, 6, 2, dtype=torch.bool)
@@ -341,6 +352,12 @@ def test_rivals_go_as_in_a_plain_greedy_choice(rows: int, autocast: bool) -> Non
             if there[i] and not any(max(c, sentence[j][2]) < min(d, sentence[j][3]) for j in rivals):
                 chosen.append(i)
         assert [i for i, keep in enumerate(kept) if keep] == chosen
+
+
+def test_of_a_given_aspect_one_reading_of_an_opinion_stays() -> None:
+    rows = [(0, 2, 5, 7, 0), (0, 2, 6, 7, 1), (0, 1, 5, 7, 0), (0, 2, 7, 8, 0)]
+    found = without_rivals(torch.tensor([rows]), torch.ones(1, 4, dtype=torch.bool), same_aspect=True)
+    assert found.tolist() == [[True, False, True, True]]
 
 
 def test_what_does_not_exist_is_no_rival() -> None:

@@ -126,6 +126,17 @@ def test_later_file_overrides_earlier(words: Callable[..., list[str]], tmp_path:
         parse_arguments([str(data), str(tmp_path / "absent.yaml"), *words()])
 
 
+def test_null_takes_back_what_an_earlier_file_says(words: Callable[..., list[str]], tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.yaml" for number in range(3)]
+    files[0].write_text("adversarial_distance: 1.0\nearly_stopping_patience: 3\nfurther_train_file: [a, b]\nseed: 3\n")
+    files[1].write_text("adversarial_distance: null\nearly_stopping_patience:\nfurther_train_file: null\n")
+    files[2].write_text("early_stopping_patience: 2\n")
+    arguments = parse_arguments([*map(str, files), *words()])
+    training = arguments.training
+    assert (training.adversarial_distance, training.early_stopping_patience, training.seed) == (0.0, 2, 3)
+    assert not arguments.data.further_train_file
+
+
 def test_where_the_model_starts_from_is_said_by_the_last_source(
     words: Callable[..., list[str]], tmp_path: Path
 ) -> None:
