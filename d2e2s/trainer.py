@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -36,10 +37,17 @@ class DivergedError(ValueError):
 
 
 class EarlyStopping(EarlyStoppingCallback):
-    """Early stopping that a resumed run remembers: out of patience at its checkpoint, it trains no step more."""
+    """Early stopping that a resumed run remembers: out of patience at its checkpoint, it trains no step more.
+
+    A run that begins has all the patience of its arguments, also where it is a trial of a search that follows others.
+    """
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         super().on_train_begin(args, state, control, **kwargs)
+        if state.global_step == 0:
+            patience = args.early_stopping_patience
+            self.early_stopping_patience = sys.maxsize if patience is None else patience
+            self.early_stopping_patience_counter = 0
         control.should_training_stop = self.early_stopping_patience_counter >= self.early_stopping_patience
 
 
