@@ -82,6 +82,7 @@ class TripletTrainer(Trainer):
             target: Any = self.model if model is None else model
             optimizer, options = self.get_optimizer_cls_and_kwargs(self.args, target)
             self.optimizer = optimizer(self.parameter_groups(target), **options)
+        if self.averaged is None:  # also where a trainer goes on with the optimizer of a run that was interrupted
             self._start_average()
         return self.optimizer
 
@@ -96,13 +97,19 @@ class TripletTrainer(Trainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; then the model has the average's weights, those of the best epoch where dev selects."""
-        output = super().train(*args, **kwargs)
-        if self.averaged is not None:
-            if not self.args.load_best_model_at_end:
+        try:
+            output = super().train(*args, **kwargs)
+            if self.averaged is not None and not self.args.load_best_model_at_end:
                 self.averaged.adopt()
+            return output
+        finally:
+            self._end_average()
+
+    def _end_average(self) -> None:
+        """Also where a run has failed, such as a trial that was pruned: each step of the next would go on with it."""
+        if self.averaged is not None:
             self.remove_callback(self.averaged)
             self.averaged = None
-        return output
 
     def _average_in_use(self) -> AbstractContextManager[None]:
         return nullcontext() if self.averaged is None else self.averaged.in_use()

@@ -11,10 +11,12 @@ import yaml
 from tiny_models import tiny_encoder
 
 from d2e2s.arguments import parse_arguments
+from d2e2s.averaging import AveragedWeights
 from d2e2s.data_scripts.records import read_records, write_records
 from d2e2s.search import main, read_space, suggest
 from d2e2s.study_plan import Values
 from d2e2s.train import TripletTrainer
+from d2e2s.trainer import DivergedError
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
@@ -69,6 +71,28 @@ def test_search(
     assert best.config.fusion_type == study.best_params["fusion_type"] and best.config.head_size == 24
     assert best.training.load_best_model_at_end and best.training.lr_scheduler_type == "cosine"
     assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("end", ["pruned", "diverged"])
+def test_nothing_is_kept_of_a_bad_trial(end: str, configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the average of its weights, which has its model, and which each step of later trials would go on with."""
+    averages, create = [], TripletTrainer.create_optimizer
+
+    def seen(self: TripletTrainer, *args: Any) -> Any:
+        optimizer = create(self, *args)
+        averages.append(sum(isinstance(callback, AveragedWeights) for callback in self.callback_handler.callbacks))
+        return optimizer
+
+    def diverged(self: TripletTrainer, *args: Any) -> Any:
+        raise DivergedError
+
+    monkeypatch.setattr(TripletTrainer, "create_optimizer", seen)
+    if end == "pruned":
+        monkeypatch.setattr(optuna.Trial, "should_prune", lambda trial: True)
+    else:
+        monkeypatch.setattr(TripletTrainer, "_clip_grad_norm", diverged)
+    assert main([str(configuration), "--output_dir", str(configuration.parent / "out"), "--trials", "3"]) == 2
+    assert averages == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
