@@ -177,9 +177,7 @@ def predict_parts(output: Output, numbers: Iterable[int], extract: TripletExtrac
     """
     if fingerprint(extract) != output.manifest.settings["model"]:
         raise ValueError(f"{output.folder}: was begun with another model; {AGAIN}")
-    own = set(numbers)
-    output.clear_leftovers(own)
-    for number in sorted(own - output.done()):
+    for number in sorted(set(numbers) - output.done()):
         yield output.write(number, _predicted(output.manifest, output.manifest.parts[number], extract))
 
 

@@ -86,7 +86,14 @@ def suggest(trial: optuna.trial.BaseTrial, name: str, choice: Any) -> Any:
 
 
 def build_trainer(arguments: Arguments, space: Values) -> TripletTrainer:
-    """A trainer that starts each trial with a new model of the trial's own choices."""
+    """A trainer that starts each trial with a new model of the trial's own choices.
+
+    Raises:
+        ValueError, OSError: arguments or data that do not fit.
+    """
+    if "early_stopping_patience" in space:  # any, for the trainer to stop early at all: each trial brings its own
+        arguments.training.early_stopping_patience = 1
+        arguments.check()
     splits = _load_splits(arguments)
     model, processor = build_model(arguments, splits["train"])
     trainer = _build_trainer(arguments, model, processor, _tokenize_splits(arguments, processor, splits))
@@ -112,7 +119,11 @@ def search(arguments: Arguments, space: Values, trials: int) -> optuna.Study:
 
     def of_trial(trial: optuna.trial.BaseTrial) -> Values:
         values = {name: suggest(trial, name, choice) for name, choice in space.items()}
-        return {name: value for name, value in values.items() if name in OF_TRAINING}
+        chosen = {name: value for name, value in values.items() if name in OF_TRAINING}
+        # The Trainer turns values into the type of those of the trial before, which None cannot be.
+        for name in [name for name, value in chosen.items() if value is None]:
+            setattr(trainer.args, name, chosen.pop(name))
+        return chosen
 
     def worth(metrics: dict[str, float]) -> float:
         return max(metrics["eval_triplet_f1"], trainer.state.best_metric or 0.0)

@@ -7,7 +7,7 @@
 
 A part is a range of rows of one input file, and its shard depends on nothing else: not on who makes it, nor on how many
 processes there are, nor on what was done before. Each file appears whole, under a name that follows from the part. So
-a part may be made anywhere, at any time and even twice, and no row is lost or doubled. Nobody waits for anybody.
+a part may be made anywhere, at any time, even twice at once, and no row is lost or doubled. Nobody waits for anybody.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -172,18 +172,14 @@ class Output:
         done = self.done()
         return [number for number in range(len(self.manifest.parts)) if number not in done]
 
-    def clear_leftovers(self, numbers: Collection[int]) -> None:
-        """Delete what a process that was killed left unfinished of these parts."""
-        for folder in (self._shards, self._rejects):
-            for path in folder.glob(".part-*"):
-                if _number(path.name[1:]) in numbers:
-                    path.unlink(missing_ok=True)
-
     def write(self, number: int, predicted: Iterable[Predicted]) -> Counts:
         """Write a part: its rejected rows first, then its shard, which makes it done.
 
         Args:
             predicted: all its rows, as they come.
+
+        Returns:
+            what it came to; if another process has made it meanwhile and this one could not, what that one wrote.
 
         Raises:
             ValueError: not as many rows as were planned, or a file that has changed.
@@ -209,7 +205,12 @@ class Output:
             if rejected:
                 write_atomically(self.rejects(number), lambda path: _write_rejects(path, file.path, rejected))
 
-        write_atomically(self.shard(number), write)
+        try:
+            write_atomically(self.shard(number), write)
+        except OSError:  # such as a temporary file that `finish` of another process has deleted
+            if not self.shard(number).is_file():
+                raise
+            return self.counts(number)
         return counts
 
     def counts(self, number: int) -> Counts:
@@ -232,9 +233,18 @@ class Output:
         total = sum(map(self.counts, range(len(self.manifest.parts))), Counts(0, 0, 0, 0))
         text = json.dumps({**total._asdict(), "shards": len(self.manifest.parts)}, indent=2) + "\n"
         write_atomically(self.folder / "summary.json", lambda path: path.write_text(text, encoding="utf-8"))
-        for leftover in self.folder.glob(".manifest.json.*"):  # of a kill; nobody plans any more
-            leftover.unlink(missing_ok=True)
+        self._clear_leftovers()
         return total
+
+    def _clear_leftovers(self) -> None:
+        """Delete what killed processes left unfinished.
+
+        Only once all is done: nothing tells a leftover from a file that is being written, but then nobody needs either.
+        """
+        unfinished = ((self.folder, ".manifest.json.*"), (self._shards, ".part-*"), (self._rejects, ".part-*"))
+        for folder, pattern in unfinished:
+            for path in folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
 
 def read_predictions(folder: str | Path) -> IterableDataset:

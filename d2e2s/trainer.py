@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -36,10 +37,17 @@ class DivergedError(ValueError):
 
 
 class EarlyStopping(EarlyStoppingCallback):
-    """Early stopping that a resumed run remembers: out of patience at its checkpoint, it trains no step more."""
+    """Early stopping that a resumed run remembers: out of patience at its checkpoint, it trains no step more.
+
+    A run that begins has all the patience of its arguments, also where it is a trial of a search that follows others.
+    """
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         super().on_train_begin(args, state, control, **kwargs)
+        if state.global_step == 0:
+            patience = args.early_stopping_patience
+            self.early_stopping_patience = sys.maxsize if patience is None else patience
+            self.early_stopping_patience_counter = 0
         control.should_training_stop = self.early_stopping_patience_counter >= self.early_stopping_patience
 
 
@@ -74,6 +82,7 @@ class TripletTrainer(Trainer):
             target: Any = self.model if model is None else model
             optimizer, options = self.get_optimizer_cls_and_kwargs(self.args, target)
             self.optimizer = optimizer(self.parameter_groups(target), **options)
+        if self.averaged is None:  # also where a trainer goes on with the optimizer of a run that was interrupted
             self._start_average()
         return self.optimizer
 
@@ -88,13 +97,19 @@ class TripletTrainer(Trainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; then the model has the average's weights, those of the best epoch where dev selects."""
-        output = super().train(*args, **kwargs)
-        if self.averaged is not None:
-            if not self.args.load_best_model_at_end:
+        try:
+            output = super().train(*args, **kwargs)
+            if self.averaged is not None and not self.args.load_best_model_at_end:
                 self.averaged.adopt()
+            return output
+        finally:
+            self._end_average()
+
+    def _end_average(self) -> None:
+        """Also where a run has failed, such as a trial that was pruned: each step of the next would go on with it."""
+        if self.averaged is not None:
             self.remove_callback(self.averaged)
             self.averaged = None
-        return output
 
     def _average_in_use(self) -> AbstractContextManager[None]:
         return nullcontext() if self.averaged is None else self.averaged.in_use()

@@ -398,6 +398,47 @@ def test_parts_by_number_for_any_scheduler(
     extract.model.config.temperature /= 2
 
 
+def test_two_processes_at_the_same_parts(
+    run: Callable[..., int], extract: TripletExtractionPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One begins and ends while the other is at its first part: that one finds its part done, and goes on."""
+    [path] = _corpus(tmp_path, count=1)
+    path.write_text("{\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert run("one") == 0
+    out, predicted, overtaking = str(tmp_path / "out"), corpus._predicted, []
+    planned = corpus.plan_corpus(corpus.find_files([str(path)], out), out, extract, rows_per_shard=2)
+
+    def overtaken(*arguments: Any) -> Any:
+        yield from predicted(*arguments)
+        monkeypatch.undo()
+        overtaking.extend(corpus.predict_parts(Output(out), range(6), extract))
+        assert Output(out).finish() == (12, 11, 1, 2)
+
+    monkeypatch.setattr(corpus, "_predicted", overtaken)
+    assert list(corpus.predict_parts(planned, range(6), extract)) == overtaking and len(overtaking) == 6
+    assert planned.finish() == (12, 11, 1, 2)
+    assert _shards(tmp_path / "one") == _shards(tmp_path / "out")
+    assert not list((tmp_path / "out").rglob(".*"))
+
+
+def test_an_unfinished_shard_that_is_lost_is_no_shard(
+    run: Callable[..., int], extract: TripletExtractionPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [path] = _corpus(tmp_path, count=1)
+    out, predicted = str(tmp_path / "out"), corpus._predicted
+    planned = corpus.plan_corpus(corpus.find_files([str(path)], out), out, extract, rows_per_shard=2)
+
+    def lost(*arguments: Any) -> Any:
+        yield from predicted(*arguments)
+        [unfinished] = (tmp_path / "out" / "shards").glob(".part*")
+        unfinished.unlink()
+
+    monkeypatch.setattr(corpus, "_predicted", lost)
+    with pytest.raises(FileNotFoundError):
+        next(corpus.predict_parts(planned, range(6), extract))
+    assert planned.missing() == list(range(6))
+
+
 def test_a_file_that_changes_under_the_run_makes_no_shard(
     run: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

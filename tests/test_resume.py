@@ -125,6 +125,19 @@ def interrupted(name: str, when: Callable[[TripletTrainer], bool]) -> Iterator[N
         yield
 
 
+def test_a_trainer_goes_on_after_an_interruption(data: Path, tmp_path: Path) -> None:
+    """As in a notebook: the weights are those of a run that nothing interrupts, and averaged once."""
+    whole = make_trainer(data, tmp_path / "whole", **OFTEN)
+    whole.train()
+    trainer = make_trainer(data, tmp_path / "out", **OFTEN)
+    with interrupted("training_step", lambda trainer: trainer.state.global_step == 7):
+        trainer.train()
+    assert trainer.averaged is None
+    trainer.train(resume_from_checkpoint=True)
+    expected = whole.model.state_dict()
+    assert all(torch.equal(weight, expected[name]) for name, weight in trainer.model.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("patience", "name", "epoch"),
     [(2, "training_step", 2.5), (1, "_load_best_model", 0)],

@@ -11,9 +11,12 @@ import yaml
 from tiny_models import tiny_encoder
 
 from d2e2s.arguments import parse_arguments
+from d2e2s.averaging import AveragedWeights
 from d2e2s.data_scripts.records import read_records, write_records
 from d2e2s.search import main, read_space, suggest
+from d2e2s.study_plan import Values
 from d2e2s.train import TripletTrainer
+from d2e2s.trainer import DivergedError
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
@@ -68,6 +71,65 @@ def test_search(
     assert best.config.fusion_type == study.best_params["fusion_type"] and best.config.head_size == 24
     assert best.training.load_best_model_at_end and best.training.lr_scheduler_type == "cosine"
     assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("end", ["pruned", "diverged"])
+def test_nothing_is_kept_of_a_bad_trial(end: str, configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the average of its weights, which has its model, and which each step of later trials would go on with."""
+    averages, create = [], TripletTrainer.create_optimizer
+
+    def seen(self: TripletTrainer, *args: Any) -> Any:
+        optimizer = create(self, *args)
+        averages.append(sum(isinstance(callback, AveragedWeights) for callback in self.callback_handler.callbacks))
+        return optimizer
+
+    def diverged(self: TripletTrainer, *args: Any) -> Any:
+        raise DivergedError
+
+    monkeypatch.setattr(TripletTrainer, "create_optimizer", seen)
+    if end == "pruned":
+        monkeypatch.setattr(optuna.Trial, "should_prune", lambda trial: True)
+    else:
+        monkeypatch.setattr(TripletTrainer, "_clip_grad_norm", diverged)
+    assert main([str(configuration), "--output_dir", str(configuration.parent / "out"), "--trials", "3"]) == 2
+    assert averages == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("base", "space", "epochs"),
+    [
+        ({"early_stopping_patience": 1}, {"token_mask_rate": [0.1, 0.2]}, [2, 2]),
+        ({}, {"early_stopping_patience": [2, None, 1]}, [3, 4, 2]),
+    ],
+    ids=["of all trials", "of each trial its own"],
+)
+def test_patience(
+    base: Values, space: Values, epochs: list[int], configuration: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dev never gets better: a trial ends after 1 + patience epochs, whatever the trials before it were."""
+    still = {"learning_rate": 0, "head_learning_rate": 0, "num_train_epochs": 4}
+    blocks = yaml.safe_load(configuration.read_text())
+    configuration.write_text(yaml.safe_dump({"base": {**blocks["base"], **still, **base}, "space": space}))
+    trained, train = [], TripletTrainer.train
+
+    def seen(self: TripletTrainer, *args: Any, **kwargs: Any) -> Any:
+        output = train(self, *args, **kwargs)
+        trained.append(self.state.epoch)
+        return output
+
+    monkeypatch.setattr(TripletTrainer, "train", seen)
+    monkeypatch.setattr("d2e2s.search.suggest", lambda trial, name, choice: choice[trial.number])
+    words = ["--output_dir", str(configuration.parent / "out"), "--trials", str(len(epochs))]
+    assert main([str(configuration), *words]) == 0
+    assert trained == epochs
+
+
+def test_patience_needs_evaluation(configuration: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = yaml.safe_load(configuration.read_text())
+    base = {**blocks["base"], "eval_strategy": "no", "output_dir": str(configuration.parent / "out")}
+    configuration.write_text(yaml.safe_dump({"base": base, "space": {"early_stopping_patience": [1, 2]}}))
+    assert main([str(configuration)]) == 2
+    assert "--early_stopping_patience waits for a better dev figure" in capsys.readouterr().err
 
 
 def test_suggest() -> None:
