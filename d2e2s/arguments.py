@@ -324,7 +324,8 @@ def _require(wanted: bool, what: str, name: str, path: str | None) -> None:
 def parse_arguments(argv: Sequence[str]) -> Arguments:
     """Read `[CONFIG.yaml ...] [--argument value ...]`; a later file overrides an earlier one, the command line all.
 
-    `null` in a file takes back what an earlier one says. A checkpoint to go on from overrides an earlier file's encoder, and the other way round.
+    `null` in a file takes back what an earlier one says. A checkpoint to go on from overrides an earlier file's
+    encoder, and the other way round.
 
     Raises:
         ValueError: an unknown key or argument, or a value that does not fit.

@@ -49,8 +49,8 @@ def pair_decisions(model: D2E2SForTripletExtraction, batches: Iterable[Mapping[s
     found = []
     for inputs in batches:
         output = model.eval()(**inputs)
-        words, spans = inputs["word_mask"].sum(1), span_mask(inputs["word_mask"], model.config.max_span_width).sum((1, 2))
-        counts = torch.minimum(spans, candidate_counts(words, model.config.max_candidates))
+        spans = span_mask(inputs["word_mask"], model.config.max_span_width).sum((1, 2))
+        counts = torch.minimum(spans, candidate_counts(inputs["word_mask"].sum(1), model.config.max_candidates))
         aspects, opinions = ((kind, _exists(kind, counts)) for kind in (output.aspects, output.opinions))
         tensors = (output.pair_logits, *aspects, *opinions, inputs["labels"])
         logits, a, a_exists, o, o_exists, gold = (tensor.cpu() for tensor in tensors)
