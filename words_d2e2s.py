@@ -143,7 +143,8 @@ _SENTENCE_END = frozenset(".!?。！？．؟۔।॥…")
 _BRACKETS = frozenset(")]}）】」』")
 _QUOTES = frozenset(('"', "'", "”", "’", "»", "''"))
 _BULLETS = frozenset("-*+•·‣–—")
-_NARROWEST = 40  # characters; shorter lines are not wrapped ones
+_NARROWEST, _WIDEST = 40, 100  # characters; text whose longest line is shorter, or longer, was not wrapped
+_TOKEN = re.compile(r"\S+")
 _CLAUSE_END = frozenset(",;:-–—，；：、،؛") | {"--"}
 
 
@@ -182,13 +183,15 @@ def _is_border(text: str, words: Sequence[Word], i: int, width: int) -> bool:
 def _begins_line(text: str, end: int, word: Word, width: int) -> bool:
     """Whether the line that a word stands at the beginning of is meant as one, or was wrapped there.
 
-    It is meant where the line before, whose last word ends at `end`, had room for the word, and before a bullet or a
-    capital, but for that of "I".
+    It is meant where the line before, whose last word ends at `end`, had room for the word with what stands at it
+    without a space, in a text that has longer lines than wrapped ones are, and before a bullet or a capital, but for
+    that of "I".
     """
     if word.text in _BULLETS or (word.text[0].isupper() and word.text[:2] not in ("I", "I'", "I’")):
         return True
+    token = _TOKEN.match(text, word.start)
     length = text.index("\n", end) - text.rfind("\n", 0, end) - 1
-    return length + 1 + len(word.text) <= width
+    return width > _WIDEST or token is None or length + 1 + len(token[0]) <= width
 
 
 def _ends(word: str) -> bool:

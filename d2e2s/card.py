@@ -178,7 +178,7 @@ def check_seeds(runs: Sequence[Figures], folders: Sequence[Path]) -> None:
 
 def recipe(figures: Figures) -> dict[str, Any]:
     """All that makes two runs comparable, but the seed."""
-    told = {key: figures["arguments"]["training"].get(key) for key in RECIPE if key != "seed"}
+    told = {key: figures["arguments"]["training"].get(key, 0.0) for key in RECIPE if key != "seed"}
     size = {"ensemble_size": figures.get("ensemble_size", 1)}
     return {"encoder": figures["encoder"], "data": data_name(figures), **size, **figures["arguments"]["config"], **told}
 

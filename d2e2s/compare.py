@@ -148,7 +148,7 @@ def describe(run: Results) -> tuple[str, str, str]:
 def recipe(run: Results) -> dict[str, Any]:
     """All that makes two runs comparable: their model, their data, and what the training was told but the seed."""
     arguments = run["arguments"]
-    training = {name: arguments["training"].get(name) for name in TRAINING}
+    training = {name: arguments["training"].get(name, 0.0) for name in TRAINING}  # what came later was not there before
     defaults = {name: getattr(D2E2SConfig, name) for name in CHOICES}
     size = {"ensemble_size": run.get("ensemble_size", 1)}
     return {"data": describe(run)[0], "encoder": run["encoder"], **size, **defaults, **arguments["config"], **training}

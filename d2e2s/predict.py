@@ -269,8 +269,9 @@ def _input_table(inputs: Sequence[str]) -> Table:
 
 def _names_file(argument: str) -> bool:
     """Whether it is meant as a file; one that is not there is told, and not read as a review."""
-    known = Path(argument).suffix.lower() in FORMATS and len(argument) < 256 and "\n" not in argument
-    return known or os.path.exists(argument)
+    path = Path(argument)
+    known = path.suffix.lower() in FORMATS and len(argument) < 256 and "\n" not in argument
+    return (known and not path.stem[-1:].isspace()) or os.path.exists(argument)
 
 
 def _model(name: str | None) -> str:

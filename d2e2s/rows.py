@@ -131,6 +131,7 @@ FEATURE_OF_KIND: dict[str, Any] = {
     "float": Value("float64"),
     "text": Value("string"),
     "texts": List(Value("string")),
+    "ints": List(Value("int64")),
     "json": Value("string"),
 }
 KIND_OF_TYPE = {type(None): "null", bool: "bool", float: "float", str: "text"}
@@ -185,7 +186,8 @@ def _kind(value: Any) -> str:
     if isinstance(value, int):
         size = abs(value)
         return "int" if size <= EXACT_IN_FLOAT64 else "long" if size < EXACT_IN_INT64 else "json"
-    return "texts" if isinstance(value, list) and all(isinstance(item, str) for item in value) else "json"
+    inner = {_kind(item) for item in value} if isinstance(value, list) else {"json"}
+    return "texts" if inner <= {"text"} else "ints" if inner <= {"int", "long"} else "json"
 
 
 def _kind_of_both(one: str, other: str) -> str:
@@ -213,6 +215,7 @@ def _plan_lines(path: Path, file: int, columns: Columns, text_column: str, rows_
             if count == rows_per_part:
                 parts.append(Part(file, start, lines.offset, line, count))
                 start, line, count = lines.offset, lines.number, 0
+        column_names(list(columns.features))  # for its error
         return [*parts, Part(file, start, lines.offset, line, count)] if count else parts
 
 

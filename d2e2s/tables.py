@@ -134,7 +134,7 @@ def _rows(path: str) -> Iterator[dict[str, Any]]:
         lines = Lines(file)
         for row in line_rows(lines, suffix, read_header(lines, suffix)):
             if row.values is None:
-                raise ValueError(f"line {row.line}: {row.reason} (`d2e2s predict --out FOLDER` sets such rows aside)")
+                raise ValueError(f"line {row.line}: {row.reason}")
             yield row.values
 
 

@@ -53,6 +53,15 @@ def test_a_default_said_aloud_is_the_same_recipe() -> None:
     assert found.seeds == [1, 2]
 
 
+def test_what_was_not_there_before_was_off() -> None:
+    older, newer = run(1, 0.5), run(2, 0.6)
+    older["arguments"]["training"].pop("adversarial_distance", None)
+    newer["arguments"]["training"]["adversarial_distance"] = 0.0
+    assert [each.seeds for each in compare.configurations([older, newer])] == [[1, 2]]
+    newer["arguments"]["training"]["adversarial_distance"] = 1.0
+    assert [each.seeds for each in compare.configurations([older, newer])] == [[1], [2]]
+
+
 def test_json_holds_mean_deviation_and_every_value() -> None:
     both, one = json.loads(compare.summary(RUNS))
     figure = both["figures"]["eval_triplet_f1"]

@@ -520,6 +520,11 @@ BAD_CORPORA: dict[str, tuple[dict[str, bytes], list[str], str]] = {
     "no column": ({"a.csv": b"id,review\n1,x\n"}, [], "no column 'text'; choose --text_column from: id, review"),
     "no column in one": ({"a.csv": b"text\nx\n", "b.csv": b"id\n1\n"}, [], "b.csv: cannot be read: no column 'text'"),
     "no text anywhere": ({"a.jsonl": b'{"id": 1}\n'}, [], "no row with text in column 'text'"),
+    "NUL in a key": (
+        {"a.jsonl": b'{"text": "x", "\\u0000a": 1}\n'},
+        [],
+        r"header: column '\x00a' holds a NUL character",
+    ),
     "NUL in a column": ({"a.csv": b"text,\0a\nx,1\n"}, [], r"header: column '\x00a' holds a NUL character"),
     "column twice": ({"a.csv": b"text,a,a\nx,1,2\n"}, [], "header: column 'a' stands there twice"),
     "header not UTF-8": ({"a.csv": b"text,\xe9\nx,1\n"}, [], "a.csv: cannot be read: header: not UTF-8 (byte 0xe9)"),

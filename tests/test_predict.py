@@ -98,7 +98,7 @@ def test_delimited_values_stay_as_they_stand(tmp_path: Path) -> None:
 
 MIXED = [
     {"text": "good food", "day": "2024-01-05", "at": "2024-01-05T11:00:00+02:00", "n": 5, "more": {"a\0": [1, "b"]}},
-    {"text": "bad", "day": "2024-01-06", "at": None, "n": 4.5, "more": "none", "reply": "thanks"},
+    {"text": "bad", "day": "2024-01-06", "at": None, "n": 4.5, "more": "none", "reply": "thanks", "heads": [2, 0]},
 ]
 
 
@@ -114,7 +114,7 @@ def test_values_of_jsonl_stay_as_they_stand(extract: TripletExtractionPipeline, 
         del row["predicted_triplets"]
         if output == ".parquet":
             row["more"] = json.loads(row["more"])
-    assert rows == [{**row, "reply": row.get("reply")} for row in given]
+    assert rows == [{**row, "reply": row.get("reply"), "heads": row.get("heads")} for row in given]
     assert output == ".parquet" or [type(rows[0]["n"]), type(rows[-1]["n"])] == [int, float]
 
 
@@ -211,6 +211,8 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "nul.csv": (b"text,\0id\ngood,1\n", r"header: column '\x00id' holds a NUL character"),
     "nul.jsonl": (b'{"text": "good", "i\\u0000d": 3}\n', r"column 'i\x00d' holds a NUL character"),
     "comma.csv": (b"text,stars\ngood,5\nbad food,1,\n", "cannot be read: line 3: 3 values for 2 columns"),
+    "few.csv": (b"text,stars\ngood\n", "cannot be read: line 2: 1 values for 2 columns"),
+    "behind.tsv": (b'text\tstars\n"Great" food\t5\n', "cannot be read: line 2: "),
     "quote.tsv": (b'text\tstars\n"good food\t5\nbad food\t1\n', "cannot be read: line 2: unexpected end of data"),
     "twice.csv": (b"text,text\ngood,bad\n", "header: column 'text' stands there twice"),
     "header.csv": (b"id,text\n", "no text in column 'text'"),
@@ -245,6 +247,7 @@ def test_bad_file(name: str, model: Path, tmp_path: Path, capsys: pytest.Capture
         (["good", "  "], "the text is empty"),
         (["missing.csv"], "missing.csv: no such file"),
         (["my reviews.csv"], "my reviews.csv: no such file"),
+        (["it only exports .csv", " "], "the text is empty"),
         (["good.txt", "bad"], "either texts or one file"),
         (["a.csv", "b.csv"], "for several files give --out a folder"),
         (["good food", "--out", "x.docx"], "x.docx: cannot write this kind of file"),
