@@ -257,6 +257,7 @@ def test_the_experiments_page_gives_the_sizes_and_times_of_its_files() -> None:
 
 
 NEARER = "ensembles_one_standard_error"  # threshold nearer to 0.5
+MOVED = "ensembles_moved"
 TOGETHER = {"one": "seed??", "three": "seeds-??-??-??", "five": "seeds-??-??-??-??-??"}
 
 
@@ -335,7 +336,7 @@ def test_the_experiments_page_gives_what_the_best_figures_cost() -> None:
     on_cpu = f"{NEARER}/{{}}-seed4?.json".format
     first = shortest_to_longest("train_runtime", "three_steps/joint-*.json", on_cpu("joint"), unit=60)
     second = shortest_to_longest("train_runtime", on_cpu("1*"), unit=60)
-    assert f"two runs at once, the first step {first} minutes and the second {second}." in page
+    assert f"two runs at once, the first step {first} minutes and the second {second};" in page
 
 
 def test_the_experiments_page_gives_five_as_one_over_both_machines() -> None:
@@ -349,15 +350,44 @@ def test_the_experiments_page_gives_what_moved_embeddings_came_to() -> None:
     spreads = []
     for steps, seeds, text in (
         ("second-step", "4[234]", "the mean of the three sets on dev is {:.2f} against {:.2f};"),
-        ("both-steps", "4[23]", "{:.2f} against {:.2f} with the same two seeds."),
+        ("both-steps", "4[234]", "in both steps, from the same ratings, {:.2f}, with the same three seeds."),
     ):
-        pair = (f"trials/SET-rated-adversarial-{steps}-seed{seeds}.json", f"three_steps/SET-seed{seeds}.json")
+        trials = f"trials/SET-rated-adversarial-{steps}" if steps == "second-step" else f"{MOVED}/SET"
+        pair = (f"{trials}-seed{seeds}.json", f"three_steps/SET-seed{seeds}.json")
         assert text.format(*(mean_of_sets(runs, "eval_triplet_f1") for runs in pair)) in page
         for runs in pair:
             alone = [runs.replace(seeds, f"4{seed}") for seed in seeds[2:-1]]
             spreads.append(statistics.stdev(mean_of_sets(run, "eval_triplet_f1") for run in alone))
     assert {f"{each:.1f}" for each in spreads} == {"0.4"}
     assert "In that mean the seeds of a row differ by 0.4." in page
+    (test, test_without), (dev, dev_without) = (
+        [mean_of_sets(f"{folder}/SET-seed??.json", f"{split}_triplet_f1") for folder in (MOVED, "ensembles")]
+        for split in ("test", "eval")
+    )
+    assert f"{test:.2f} in that mean, with five seeds, where the 15 of other seeds without" in page
+    assert f"without came to {test_without:.2f} (dev {dev:.2f} and {dev_without:.2f})" in page
+
+
+def test_pages_give_what_ensembles_of_moved_embeddings_came_to() -> None:
+    readme, page = (" ".join((ROOT / name).read_text("utf-8").split()) for name in ("README.md", "docs/experiments.md"))
+    together = TOGETHER["five"]
+    for split in ("test", "eval"):
+        cells = [spread(f"{MOVED}/{name}-{together}.json", f"{split}_triplet_f1") for name in SETS]
+        assert (f"{cells[0]}, {cells[1]} and {cells[2]}" if split == "test" else f"(dev {', '.join(cells)})") in readme
+    alone = [spread(f"{MOVED}/{name}-seed??.json", "test_triplet_f1") for name in SETS]
+    assert f"its models alone {alone[0]}, {alone[1]} and {alone[2]}" in readme
+    runs = (f"{MOVED}/SET-seed??.json", f"{MOVED}/SET-{together}.json", f"ensembles_cpu/SET-{together}.json")
+    one, five, without = (mean_of_sets(each, "eval_triplet_f1") for each in runs)
+    assert f"{one:.2f} alone, and {five:.2f} against {without:.2f} of the fourth row five as one" in page
+    gains = {}
+    for name in SETS:
+        moved, plain = (float(spread(each.replace("SET", name), "test_triplet_f1")) for each in runs[1:])
+        gains[name] = moved - plain
+    assert f"On test of 14lap five as one are {-gains['14lap']:.1f} below the fourth row" in page
+    assert f"on the two other sets {gains['14res']:.1f} and {gains['15res']:.1f} above it" in page
+    both_steps = (f"{MOVED}/{name}-seed??.json" for name in ("joint", "1????"))
+    first, second = (shortest_to_longest("train_runtime", runs, unit=60) for runs in both_steps)
+    assert f"with moved embeddings {first} and {second}." in page
 
 
 def test_files_of_trials_hold_no_figure_of_test() -> None:
