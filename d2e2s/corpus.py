@@ -23,10 +23,10 @@ import torch
 from accelerate import PartialState
 from datasets import Features
 
-from .lines import FORMATS, TEXT_COLUMN
+from .lines import TEXT_COLUMN
 from .pipeline_d2e2s import TripletExtractionPipeline
 from .predict import TRIPLETS, load_pipeline, with_progress
-from .rows import Columns, Part, plan_parts, read_part
+from .rows import FORMATS, Columns, Part, plan_parts, read_part
 from .shards import Counts, InputFile, Manifest, Output, Predicted
 from .tables import OUTPUT_COLUMN, Table, check_columns, is_blank
 

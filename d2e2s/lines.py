@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 TEXT_COLUMN = "text"
-FORMATS = (".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 MAX_LINE_BYTES = 2**20
 SHOWN_BYTES = 500
@@ -83,7 +82,7 @@ class Lines:
         try:
             return line.decode()
         except UnicodeDecodeError as error:
-            self._faults.append(f"not UTF-8 (byte {line[error.start]:#x})")
+            self._faults.append(f"not UTF-8 (byte {line[error.start]:#x}); save the file as UTF-8")
             return line.decode(errors="replace")
 
     def row(self, values: dict[str, Any], reason: str = "") -> Row:

@@ -28,11 +28,11 @@ from .checkpoints import check_model, reading
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.records import write_atomically
 from .errors import EXPECTED, refuse
-from .lines import FORMATS, TEXT_COLUMN
+from .lines import TEXT_COLUMN
 from .modeling_d2e2s import D2E2SForTripletExtraction
 from .pipeline_d2e2s import TASK, TripletExtractionPipeline
 from .processing_d2e2s import D2E2SProcessor
-from .rows import json_text
+from .rows import FORMATS, json_text
 from .tables import OUTPUT_COLUMN, Columns, Table, check_columns, read_table
 
 QUICKSTART = "outputs/quickstart"

@@ -17,6 +17,7 @@ from pyarrow import types
 
 from .lines import SHOWN_BYTES, Lines, Row, column_names, line_rows, read_header
 
+FORMATS = (".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 ROWS_AT_ONCE = 1024
 MAX_COLUMNS = 1000
 

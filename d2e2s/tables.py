@@ -15,8 +15,8 @@ from typing import Any
 
 from datasets import Features, load_dataset
 
-from .lines import FORMATS, Lines, column_names, line_rows, read_header
-from .rows import ROWS_AT_ONCE, is_text
+from .lines import Lines, column_names, line_rows, read_header
+from .rows import FORMATS, ROWS_AT_ONCE, is_text
 from .rows import Columns as KindsOfColumns
 
 OUTPUT_COLUMN = "predicted_triplets"

@@ -24,9 +24,10 @@ from markupsafe import Markup
 
 from d2e2s import TripletExtractionPipeline, drawing
 from d2e2s.errors import EXPECTED, refuse
-from d2e2s.lines import FORMATS, TEXT_COLUMN
+from d2e2s.lines import TEXT_COLUMN
 from d2e2s.pages import asset, style
 from d2e2s.predict import QUICKSTART, TRIPLETS, load_pipeline, predicted, rows_of, write_table
+from d2e2s.rows import FORMATS
 from d2e2s.tables import OUTPUT_COLUMN, Columns, read_table
 
 EXAMPLES = [

@@ -135,6 +135,16 @@ def test_mean_and_spread_over_seeds(run: Run) -> None:
     assert found["Aspect F1, mean and standard deviation of 3 seeds"] == f"{mean - 0.125:.4f} ± {spread:.4f}"
 
 
+def test_a_run_from_before_an_argument_is_another_seed_of_one_that_leaves_it_off(run: Run) -> None:
+    first, other = run("run"), run("other", seed=43)
+    for folder, told in ((first, {}), (other, {"adversarial_distance": 0.0})):
+        results = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
+        results["arguments"]["training"].pop("adversarial_distance", None)
+        results["arguments"]["training"] |= told
+        (folder / "all_results.json").write_text(json.dumps(results), encoding="utf-8")
+    assert "over seeds 42, 43" in write_card(first, seeds=[other]).text
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -155,6 +156,16 @@ def test_only_the_aspects_asked_for(extract: TripletExtractionPipeline) -> None:
     assert {t["opinion"]["text"] for t in found if t["aspect"]["text"] == "wine"} & {"Nice", "Nice wine"}
     assert extract(REVIEW, aspects=["sushi", "foo", "ood"], threshold=0.0) == extract(REVIEW, aspects=[]) == []
     assert {t["aspect"]["text"] for t in extract(TEXTS[5], aspects=["wait\tstaff"], threshold=0.0)} == {"wait staff"}
+
+
+def test_each_aspect_that_is_asked_for_has_one_reading_of_an_opinion(extract: TripletExtractionPipeline) -> None:
+    """Also aspects that overlap each other: each has its own."""
+    alone = {name: extract(REVIEW, aspects=[name], threshold=0.0) for name in ("Nice wine", "wine")}
+    together = extract(REVIEW, aspects=[*alone], threshold=0.0)
+    for name, found in alone.items():
+        assert found and _same([t for t in together if t["aspect"]["text"] == name], found)
+        places = sorted((t["opinion"]["start"], t["opinion"]["end"]) for t in found)
+        assert all(end <= start for (_, end), (start, _) in itertools.pairwise(places))
 
 
 def test_aspects_by_characters_are_widened_to_words(extract: TripletExtractionPipeline) -> None:

@@ -197,7 +197,7 @@ def test_quickstart_is_the_default_model(
 
 
 BAD_FILES: dict[str, tuple[bytes, str]] = {
-    "latin.csv": ("text\ncaf\xe9\n".encode("latin-1"), "not UTF-8 (byte 0xe9)"),
+    "latin.csv": ("text\ncaf\xe9\n".encode("latin-1"), "line 2: not UTF-8 (byte 0xe9); save the file as UTF-8"),
     "latin_header.csv": ("t\xe9xt\ncaf\n".encode("latin-1"), "not UTF-8 (byte 0xe9)"),
     "latin.tsv": ("text\tid\ncaf\xe9\t1\n".encode("latin-1"), "not UTF-8"),
     "latin.txt": ("caf\xe9\n".encode("latin-1"), "not UTF-8"),

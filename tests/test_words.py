@@ -75,6 +75,7 @@ def test_offsets_of_any_text(name: str, text: str) -> None:
 
 
 LONG_LINE = "we went there on a Friday evening and our first"
+WRAPPED = "although it was rather crowded and somewhat loud"  # longer by a bracket's room, but not by a word's
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ LONG_LINE = "we went there on a Friday evening and our first"
         ("Great food\nSlow service\r\nrude staff", ["Great food", "Slow service", "rude staff"]),
         ("Pros:\n- great food\n2) cheap\n\n* wine list", ["Pros :", "- great food", "2 ) cheap", "* wine list"]),
         (f"{LONG_LINE}\nwaiter was rude\nand slow", [f"{LONG_LINE} waiter was rude", "and slow"]),
-        (f"{LONG_LINE}\n(although) so", [f"{LONG_LINE} ( although ) so"]),
+        (f"{LONG_LINE}\n({WRAPPED}", [f"{LONG_LINE} ( {WRAPPED}"]),
         (f"{LONG_LINE} {LONG_LINE} {LONG_LINE}\ngood wine", [f"{LONG_LINE} {LONG_LINE} {LONG_LINE}", "good wine"]),
         (f"{LONG_LINE}\nI'd forget", [f"{LONG_LINE} I 'd forget"]),
         (f"{LONG_LINE}\nStill fine", [LONG_LINE, "Still fine"]),
