@@ -283,7 +283,8 @@ def parser_loss(arc_logits: Tensor, heads: Tensor, relation_logits: Tensor | Non
     """
     loss = _known_mean(arc_logits, heads)
     if relation_logits is not None and deprels is not None:
-        loss = loss + _known_mean(relation_logits.float(), deprels)
+        hung = deprels.masked_fill(heads < 0, -1)  # without its head a word has no relation to learn
+        loss = loss + _known_mean(relation_logits.float(), hung)
     return loss
 
 

@@ -107,6 +107,8 @@ class TripletExtractionPipeline(Pipeline):
         given = self._sanitize_parameters(**options)
         parameters = [{**default, **new} for default, new in zip(defaults, given, strict=True)]
         size = batch_size or self._batch_size or BATCH_SIZE
+        if size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {size}")
         if isinstance(inputs, str | Mapping):
             return next(self._stream([inputs], size, *parameters))
         if not hasattr(inputs, "__iter__") and not hasattr(inputs, "__getitem__"):

@@ -351,13 +351,15 @@ def decode(
     Args:
         aspects, opinions: spans `(B, K, 2)` and whether each exists `(B, K)`, as `candidates` returns them.
         most: T at most. threshold: lowest score. temperature: divides the logits.
-        aspects_given: each aspect has an answer of its own; of it only two opinions that overlap are rivals.
+        aspects_given: each aspect has an answer of its own: of it only two opinions that overlap are rivals, and T is
+            whatever number of pairs there is.
     """
     (aspect_spans, aspect_exists), (opinion_spans, opinion_exists) = aspects, opinions
     score, sentiment = (pair_logits / temperature).softmax(-1)[..., 1:].max(-1)
     score = score.masked_fill(~(aspect_exists[:, :, None] & opinion_exists[:, None]), -1.0)
     columns = score.shape[2]
-    score, index = score.flatten(1).topk(min(most, score.shape[1] * columns))
+    pairs = score.shape[1] * columns
+    score, index = score.flatten(1).topk(pairs if aspects_given else min(most, pairs))
     triplets = torch.cat(
         [
             take(aspect_spans, index // columns),

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Optional
 
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import IntervalStrategy
 
 from .configuration_d2e2s import D2E2SConfig
@@ -196,7 +197,9 @@ class TripletTrainingArguments(TrainingArguments):
     metric_for_best_model: str | None = field(
         default="triplet_f1", metadata={"help": "Dev figure that selects the best model."}
     )
-    greater_is_better: bool | None = field(default=True, metadata={"help": "Whether more of it is better."})
+    greater_is_better: bool | None = field(
+        default=None, metadata={"help": "Whether more of it is better; default: unless its name ends in loss."}
+    )
     train_sampling_strategy: str = field(
         default="group_by_length",
         metadata={"help": "group_by_length, random, sequential or batch_rebalance."},
@@ -229,9 +232,18 @@ class TripletTrainingArguments(TrainingArguments):
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
+        if not self.max_grad_norm > 0:  # with 0 the Trainer would not look at the gradient at all
+            raise ValueError(
+                f"--max_grad_norm must be above 0, got {self.max_grad_norm}: a large one, such as 1e9, clips "
+                "nothing, and a gradient that is NaN still stops the run"
+            )
+        if self.label_smoothing_factor:
+            raise ValueError("--label_smoothing_factor is for models with one class a token: spans and pairs have none")
         if not 0 <= self.num_train_epochs < 1e6:
             raise ValueError(f"--num_train_epochs must lie in [0, 1e6), got {self.num_train_epochs}")
         self.label_names = self.label_names or ["labels"]
+        if self.ddp_find_unused_parameters is None:  # the Trainer takes False with checkpointing
+            self.ddp_find_unused_parameters = True  # a batch without heads gives the parser no loss
         super().__post_init__()
         if self.device.type == "cpu":
             self.dataloader_pin_memory = False
@@ -279,6 +291,8 @@ class Arguments:
         _require(training.do_eval, "--do_eval", "--validation_file", data.validation_file)
         if self.model.ensemble_of is not None:
             self._check_ensemble()
+        if not self.makes_model and self._holds_trained_model():
+            raise ValueError(f"{self.output_dir}: holds a model that was trained; give its scores an --output_dir")
         if training.choose_threshold and not (self.makes_model or training.do_eval):
             raise ValueError("--choose_threshold chooses on --validation_file: give --do_eval too")
         if training.peek_at_test and not (training.do_train and training.do_predict):
@@ -301,11 +315,15 @@ class Arguments:
         if len(set(folders)) < len(folders):
             raise ValueError(f"--ensemble_of names a checkpoint twice: {' '.join(self.model.ensemble_of or ())}")
         own = self.output_dir.resolve()
-        if any(folder in (own, *own.parents) for folder in folders) or (own / "trainer_state.json").exists():
+        if any(folder in (own, *own.parents) for folder in folders) or self._holds_trained_model():
             raise ValueError(f"{self.output_dir}: holds a model that was trained; give the ensemble an --output_dir")
         overrides = ", ".join(f"--{name}" for name in self.config_overrides())
         if overrides:
             raise ValueError(f"--ensemble_of keeps what its models are: without {overrides}")
+
+    def _holds_trained_model(self) -> bool:
+        """Whether the output folder has the record of a training run, which a run that only scores would replace."""
+        return (self.output_dir / TRAINER_STATE_NAME).exists()
 
     def _check_raw_prediction(self) -> None:
         training, data = self.training, self.data

@@ -17,6 +17,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from transformers import TrainerCallback, TrainerState
+from transformers.trainer import OPTIMIZER_NAME
 
 # In a checkpoint beside `model.safetensors`, which holds the average.
 TRAINING_WEIGHTS = "training_weights.safetensors"
@@ -63,13 +64,17 @@ class AveragedWeights(TrainerCallback):
         """Go on from a checkpoint whose `model.safetensors`, the average, is loaded already.
 
         Raises:
-            FileNotFoundError: the checkpoint was written without averaging.
+            FileNotFoundError: the checkpoint was written without averaging, or without what training goes on with.
         """
         path = Path(folder, TRAINING_WEIGHTS)
         if not path.is_file():
-            raise FileNotFoundError(
-                f"{path} is missing: the run did not average its weights; resume it with --ema_decay 0"
+            averaged_none = Path(folder, OPTIMIZER_NAME).is_file()
+            reason = (
+                "the run did not average its weights; resume it with --ema_decay 0"
+                if averaged_none
+                else "the run saved its model only (--save_only_model); go on from that with --model_name_or_path"
             )
+            raise FileNotFoundError(f"{path} is missing: {reason}")
         self._copy(self.parameters, self.average)
         load_model(self.model, str(path))
 

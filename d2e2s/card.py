@@ -54,7 +54,7 @@ GROUPS = {
 }
 # Arguments of the training that make the recipe.
 RECIPE = (
-    "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
+    "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
     "head_learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim",
     "early_stopping_patience", "ema_decay", "token_mask_rate", "adversarial_distance",
     "bf16", "fp16", "seed",
@@ -118,7 +118,7 @@ def write_card(
         CardError: no figures, figures that cannot be read, or seeds that are not seeds of this run.
         OSError: a file that is missing or cannot be written.
     """
-    config, figures = D2E2SConfig.from_pretrained(folder), read_figures(folder)
+    figures, config = read_figures(folder), D2E2SConfig.from_pretrained(folder)
     runs = [figures, *map(read_figures, seeds)]
     check_seeds(runs, [folder, *seeds])
     carbon = read_emissions(folder)
@@ -179,7 +179,7 @@ def check_seeds(runs: Sequence[Figures], folders: Sequence[Path]) -> None:
 def recipe(figures: Figures) -> dict[str, Any]:
     """All that makes two runs comparable, but the seed."""
     told = {key: figures["arguments"]["training"].get(key, 0.0) for key in RECIPE if key != "seed"}
-    size = {"ensemble_size": figures.get("ensemble_size", 1)}
+    size = {"ensemble_size": figures.get("ensemble_size", 1), "processes": figures.get("processes", 1)}
     return {"encoder": figures["encoder"], "data": data_name(figures), **size, **figures["arguments"]["config"], **told}
 
 
@@ -348,9 +348,9 @@ def _selection(runs: Sequence[Figures]) -> list[str]:
     chosen = "The epoch and the decision threshold were selected on dev" if "eval_threshold" in figures else ""
     if "ensemble_size" in figures:
         chosen = "The epochs of its models, and its decision threshold, were selected on dev"
-    chosen = chosen or "Nothing was selected on dev; the decision threshold"
-    threshold = f"({figures['decision_threshold']:.4f})" if "decision_threshold" in figures else ""
-    return [f"Exact match, micro average, {counted}. {chosen} {threshold}. Full splits: {'; '.join(sizes)}."]
+    chosen = chosen or "Nothing was selected on dev; the decision threshold is what it was"
+    threshold = f" ({figures['decision_threshold']:.4f})" if "decision_threshold" in figures else ""
+    return [f"Exact match, micro average, {counted}. {chosen}{threshold}. Full splits: {'; '.join(sizes)}."]
 
 
 def calibration(figures: Figures) -> list[str]:
@@ -426,8 +426,7 @@ print(processor.post_process_triplets(outputs, inputs))
 
 def training(figures: Figures, carbon: Mapping[str, Any] | None) -> str:
     """The data, everything that was not left at the model's defaults, the training arguments, and what it cost."""
-    told = figures["arguments"]["training"]
-    values = {**figures["arguments"]["config"], **{name: told.get(name) for name in RECIPE}}
+    values = {**figures["arguments"]["config"], **trained_with(figures)}
     rows = [f"| `{name}` | {value} |" for name, value in values.items() if value is not None]
     table = ["| argument | value |", "|---|---|", *rows]
     data = (
@@ -440,6 +439,13 @@ def training(figures: Figures, carbon: Mapping[str, Any] | None) -> str:
         f"{figures['parameters']:,} parameters, of which {figures['encoder_parameters']:,} in the encoder; {versions}."
     )
     return "\n".join(["## Training", "", data, "", *table, "", size, *cost(figures, carbon)])
+
+
+def trained_with(figures: Figures) -> dict[str, Any]:
+    """The arguments that make the recipe, and of the two that say how long it trains the one that counts."""
+    told = {name: figures["arguments"]["training"].get(name) for name in RECIPE}
+    told.pop("num_train_epochs" if (told["max_steps"] or 0) > 0 else "max_steps")
+    return told
 
 
 def _licence(figures: Figures) -> str:
@@ -482,7 +488,8 @@ def cost(figures: Figures, carbon: Mapping[str, Any] | None) -> list[str]:
     sentences = []
     if "train_runtime" in figures:
         minutes = figures["train_runtime"] / 60
-        sentences.append(f"Training took {minutes:.1f} minutes ({machine(figures)}).")
+        what = "This training" if figures.get("earlier_training") else "Training"
+        sentences.append(f"{what} took {minutes:.1f} minutes ({machine(figures)}).")
     if carbon is not None:
         sentences.append(f"Measured with codecarbon: {carbon['emissions']:.1f} g of CO2 equivalents.")
     return sentences

@@ -55,6 +55,7 @@ TRAINING = (
     "learning_rate",
     "head_learning_rate",
     "num_train_epochs",
+    "max_steps",
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "lr_scheduler_type",

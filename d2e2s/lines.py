@@ -124,14 +124,26 @@ def read_header(lines: Lines, suffix: str) -> list[str]:
     """
     if suffix not in SEPARATORS:
         return [] if suffix == ".jsonl" else [TEXT_COLUMN]
-    rows = csv.reader(lines, delimiter=SEPARATORS[suffix], strict=True)
+    separator = SEPARATORS[suffix]
+    rows = csv.reader(lines, delimiter=separator, strict=True)
     try:
         names = next(filter(None, rows), [])
     except csv.Error as error:
-        raise ValueError(f"header: {error}") from None
+        raise ValueError(f"header: {_other_separator(lines.row({}, 'bad').raw, separator) or error}") from None
+    if len(names) == 1 and (reason := _other_separator(names[0], separator)):
+        raise ValueError(f"header: {reason}")
     if reason := lines.row({}).reason:
         raise ValueError(f"header: {reason}")
     return column_names(names)
+
+
+def _other_separator(header: str, separator: str) -> str:
+    """What is wrong with a header whose names another separator parts, as some spreadsheets write; else nothing."""
+    names = {",": "commas", "\t": "tabs", ";": "semicolons"}
+    found = [name for mark, name in names.items() if mark in header]
+    if separator in header or not found:
+        return ""
+    return f"{found[0]} between the columns, where {names[separator]} are expected: save the file with those"
 
 
 def column_names(header: Sequence[str]) -> list[str]:

@@ -38,6 +38,8 @@ from .tables import OUTPUT_COLUMN, Columns, Table, check_columns, read_table
 QUICKSTART = "outputs/quickstart"
 _TERM = {"text": Value("string"), "start": Value("int64"), "end": Value("int64")}
 TRIPLETS = List({"aspect": _TERM, "opinion": _TERM, "sentiment": Value("string"), "score": Value("float64")})
+# Of files that are often tried and cannot be read; a word that ends so is no review.
+OTHER_FORMATS = {".json", ".xlsx", ".xls", ".ods", ".pdf", ".docx", ".xml", ".html", ".md", ".gz", ".zip"}
 COLOURS = {"POS": "green", "NEG": "red", "NEU": "yellow"}
 
 Batch = TypeVar("Batch")
@@ -58,7 +60,8 @@ def load_pipeline(
         OSError: there is no such checkpoint.
     """
     check_model(model)
-    kind = PreTrainedConfig.get_config_dict(model)[0].get("model_type")
+    with reading(model):
+        kind = PreTrainedConfig.get_config_dict(model)[0].get("model_type")
     if kind != D2E2SConfig.model_type:
         raise ValueError(f"{model}: no D2E2S checkpoint (its model_type is {kind!r})")
     with reading(model):
@@ -224,7 +227,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_columns(table, *columns)
     if arguments.out is not None:
         check_output(arguments.out)
-    extract = load_pipeline(_model(arguments.model), arguments.device, arguments.dtype, batch_size=arguments.batch_size)
+    model = model_or_quickstart(arguments.model)
+    extract = load_pipeline(model, arguments.device, arguments.dtype, batch_size=arguments.batch_size)
     if arguments.out is not None:
         write_predictions(extract, table, arguments.out, *columns, **options)
     else:
@@ -245,7 +249,7 @@ def _run_corpus(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
 
     names = ("device", "dtype", "batch_size", "share", "text_column", "output_column", "rows_per_shard")
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    predict_corpus(arguments.inputs, arguments.out, _model(arguments.model), **given, **options)
+    predict_corpus(arguments.inputs, arguments.out, model_or_quickstart(arguments.model), **given, **options)
 
 
 def _input_table(inputs: Sequence[str]) -> Table:
@@ -268,13 +272,20 @@ def _input_table(inputs: Sequence[str]) -> Table:
 
 
 def _names_file(argument: str) -> bool:
-    """Whether it is meant as a file; one that is not there is told, and not read as a review."""
-    path = Path(argument)
-    known = path.suffix.lower() in FORMATS and len(argument) < 256 and "\n" not in argument
-    return (known and not path.stem[-1:].isspace()) or os.path.exists(argument)
+    """Whether it is meant as a file or folder; one that is not there is told, and not read as a review."""
+    path, suffix = Path(argument), Path(argument).suffix.lower()
+    known = suffix in FORMATS and len(argument) < 256 and "\n" not in argument and not path.stem[-1:].isspace()
+    one_word = len(argument.split()) == 1
+    other = one_word and (suffix in OTHER_FORMATS or argument.endswith(("/", os.sep)))
+    return known or other or os.path.exists(argument)
 
 
-def _model(name: str | None) -> str:
+def model_or_quickstart(name: str | None) -> str:
+    """The model that was named, or else that of the quick start.
+
+    Raises:
+        ValueError: none was named, and that one was not trained.
+    """
     if name is not None:
         return name
     if os.path.isfile(os.path.join(QUICKSTART, "config.json")):
@@ -302,7 +313,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threshold", type=float, help="lowest score of a triplet; default: the model's own")
     add("--top_k", type=int, help="only the best triplets of each text")
     add("--aspects", nargs="+", metavar="ASPECT", help="only triplets of these aspects")
-    add("--batch_size", type=int, help="sentences a batch (default: 32)")
+    add("--batch_size", type=_positive, help="sentences a batch (default: 32)")
     add("--device", help="cpu, cuda, cuda:1, mps, ...; default: the first accelerator there is")
     add("--rows_per_shard", type=_positive, help="--out FOLDER: rows of one file of it (default: 5000)")
     add("--share", type=_share, metavar="I/N", help="--out FOLDER: do only this share of the work, 0/N to N-1/N")

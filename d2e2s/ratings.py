@@ -35,7 +35,7 @@ from transformers import (
     set_seed,
 )
 
-from .checkpoints import check_writable
+from .checkpoints import check_name, check_writable
 from .data_scripts.dataset_card import read_dataset_card
 from .data_scripts.records import write_atomically
 from .encoders import hub_name, resolve_encoder
@@ -124,6 +124,7 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
     set_seed(arguments.seed)
     origin = encoder_origin(arguments.encoder_name_or_path)
     name = resolve_encoder(arguments.encoder_name_or_path)
+    check_name(name)
     tokenizer = AutoTokenizer.from_pretrained(name)
     model = RatingModel(AutoModel.from_pretrained(name, dtype=torch.float32))
     window = min(arguments.max_length, tokenizer.model_max_length)

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 
 from . import __version__, analysis, charts, drawing
 from .analysis import OUTCOMES, Outcome, Sentence
-from .card import KINDS, RECIPE
+from .card import KINDS, trained_with
 from .compare import RESULTS, describe, read_results
 from .data_scripts.records import SENTIMENTS, Record, read_records, write_atomically
 from .errors import EXPECTED, refuse
@@ -277,7 +277,7 @@ def details(run: Run) -> list[tuple[str, Any]]:
     arguments, figures = run.figures["arguments"], run.figures
     rows = {f"--{name}": value for name, value in arguments["config"].items()}
     if "ensemble_size" not in figures:  # what it was made with is not what its models were trained with
-        rows |= {f"--{name}": arguments["training"].get(name) for name in RECIPE}
+        rows |= {f"--{name}": value for name, value in trained_with(figures).items()}
     names = ("ensemble_size", "parameters", "encoder_parameters", "device", "processes", "temperature")
     rows |= {name: figures.get(name) for name in names}
     for split in ("train", "dev", "test"):
@@ -290,6 +290,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `d2e2s report`; errors of input or output are one line on stderr and exit code 2."""
     arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
     try:
+        if arguments.out.suffix != ".html":
+            raise ValueError(f"{arguments.out}: cannot write this kind of file; expected .html")
         run = read_run(arguments.run, arguments.split, arguments.device)
         text = page(run, arguments.sentences)
         write_atomically(arguments.out, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -91,6 +91,8 @@ def read_table(path: str) -> Table:
         ValueError: another kind of file, no rows, or one that is not UTF-8 or malformed, with its line.
     """
     suffix = Path(path).suffix.lower()
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: no such file")
     if suffix not in FORMATS:
         raise ValueError(f"{path}: cannot read {suffix or 'this'} files; expected {', '.join(FORMATS)}")
     if not os.path.isfile(path):

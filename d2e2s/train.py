@@ -19,11 +19,11 @@ from transformers import AutoTokenizer, enable_full_determinism, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from . import __version__
-from .arguments import Arguments, DataArguments, parse_arguments
+from .arguments import Arguments, DataArguments, TripletTrainingArguments, parse_arguments
 from .calibration import PairDecisions, calibration_figures, fit_temperature, pair_decisions
 from .callbacks import Costs, PeekAtTest
 from .card import CardError, data_name, read_figures, write_card
-from .checkpoints import check_model, check_whole, check_writable, last_whole, reading
+from .checkpoints import check_model, check_name, check_whole, check_writable, last_whole, reading
 from .configuration_d2e2s import D2E2SConfig
 from .corpus import predict_corpus
 from .data_scripts.dataset_card import read_dataset_card
@@ -85,6 +85,7 @@ def run(arguments: Arguments) -> Figures:
     _check_parser(arguments, model)
     for name, records in splits.items():
         _warn_unreachable(name, records, model.config.max_span_width)
+        _warn_contradictory(name, records)
     tokenized = _tokenize_splits(arguments, processor, splits)
     figures = _describe(arguments, model, splits)
     if further:
@@ -158,6 +159,7 @@ def build_model(
     if arguments.model.ensemble_of is not None:
         return load_ensemble(arguments.model.ensemble_of)
     encoder = resolve_encoder(str(arguments.model.encoder_name_or_path))
+    check_name(encoder)
     overrides["deprel_labels"] = relation_labels(train_records)
     with reading(encoder):
         model = D2E2SForTripletExtraction.from_encoder(encoder, **overrides)
@@ -167,7 +169,18 @@ def build_model(
         sentiment_labels=model.config.sentiment_labels,
         word_splitter=arguments.model.word_splitter or "penn",
     )
+    if (places := positions(model.d2e2s.encoder)) is not None and places < processor.window:
+        processor.max_length = places  # the tokenizer knows no limit, or another one
     return model, processor
+
+
+def positions(encoder: torch.nn.Module) -> int | None:
+    """Word pieces that an encoder has a position for; None where it looks at distances alone, as DeBERTa-v3."""
+    for name, table in encoder.named_modules():
+        if name.endswith("position_embeddings") and isinstance(table, torch.nn.Embedding):
+            unused = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts from there
+            return table.num_embeddings - unused
+    return None
 
 
 def load_ensemble(paths: Sequence[str]) -> tuple[D2E2SForTripletExtraction, D2E2SProcessor]:
@@ -198,9 +211,11 @@ def _reads_words(processor: D2E2SProcessor) -> dict[str, Any]:
 def _load_checkpoint(path: str, overrides: dict[str, Any], may_start_anew: bool) -> D2E2SForTripletExtraction:
     """The model of a checkpoint; weights that do not fit its configuration are refused, or named if it is trained."""
     check_model(path)
-    if D2E2SConfig.get_config_dict(path)[0].get("model_type") != D2E2SConfig.model_type:
+    with reading(path):
+        fields = D2E2SConfig.get_config_dict(path)[0]
+    if fields.get("model_type") != D2E2SConfig.model_type:
         raise ValueError(f"{path}: no D2E2S checkpoint; an encoder goes to --encoder_name_or_path")
-    if may_start_anew and D2E2SConfig.get_config_dict(path)[0].get("ensemble_size", 1) > 1:
+    if may_start_anew and fields.get("ensemble_size", 1) > 1:
         raise ValueError(f"{path}: an ensemble is not trained as one; train its models, each by itself")
     report = logging.getLogger("transformers.modeling_utils")
     disabled, report.disabled = report.disabled, True  # a table of what one line says below
@@ -394,6 +409,26 @@ def _warn_unreachable(name: str, records: Sequence[Record], max_span_width: int)
         )
 
 
+def contradictory(records: Sequence[Record]) -> list[str]:
+    """Ids of the records in which one aspect and opinion have two sentiments."""
+    found = []
+    for record in records:
+        sentiments = {(*triplet["aspect"], *triplet["opinion"], triplet["sentiment"]) for triplet in record["triplets"]}
+        if len({pair[:4] for pair in sentiments}) < len(sentiments):
+            found.append(record["id"])
+    return found
+
+
+def _warn_contradictory(name: str, records: Sequence[Record]) -> None:
+    if ids := contradictory(records):
+        logger.warning(
+            "%s: %d sentences give one aspect and opinion two sentiments, of which the model learns and finds one: %s",
+            name,
+            len(ids),
+            _some(ids),
+        )
+
+
 def _tokenize(processor: D2E2SProcessor, records: Sequence[Record], name: str) -> datasets.Dataset:
     """Model inputs of the records, one row each, made once; `length` groups the batches, `id` is for errors."""
     columns = {key: [record.get(key) for record in records] for key in ("tokens", "heads", "deprels", "triplets")}
@@ -472,7 +507,7 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
             "model": vars(arguments.model),
             "config": first.get("config", arguments.config_overrides()),
             "data": vars(arguments.data),
-            "training": training.to_dict(),
+            "training": {**training.to_dict(), **_precision(training)},
         },
     }
     for name, records in splits.items():
@@ -480,6 +515,11 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
         figures[f"{name}_triplets"] = sum(len(record["triplets"]) for record in records)
         figures[f"{name}_unreachable_triplets"] = unreachable(records, model.config.max_span_width)
     return figures
+
+
+def _precision(training: TripletTrainingArguments) -> Figures:
+    """What is trained in, whether the run's arguments say so or those of `accelerate launch`."""
+    return {name: training.mixed_precision == name for name in ("bf16", "fp16")}
 
 
 def _origin(arguments: Arguments) -> Figures:

@@ -99,7 +99,8 @@ class TripletTrainer(Trainer):
         """Train; then the model has the average's weights, those of the best epoch where dev selects."""
         try:
             output = super().train(*args, **kwargs)
-            if self.averaged is not None and not self.args.load_best_model_at_end:
+            best = self.args.load_best_model_at_end and self.state.best_model_checkpoint is not None
+            if self.averaged is not None and not best:  # else the Trainer has loaded it
                 self.averaged.adopt()
             return output
         finally:

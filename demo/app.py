@@ -26,7 +26,7 @@ from d2e2s import TripletExtractionPipeline, drawing
 from d2e2s.errors import EXPECTED, refuse
 from d2e2s.lines import TEXT_COLUMN
 from d2e2s.pages import asset, style
-from d2e2s.predict import QUICKSTART, TRIPLETS, load_pipeline, predicted, rows_of, write_table
+from d2e2s.predict import QUICKSTART, TRIPLETS, load_pipeline, model_or_quickstart, predicted, rows_of, write_table
 from d2e2s.rows import FORMATS
 from d2e2s.tables import OUTPUT_COLUMN, Columns, read_table
 
@@ -301,7 +301,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
     transformers.logging.disable_progress_bar()
     try:
-        launch(arguments.model, arguments.host, arguments.port)
+        launch(model_or_quickstart(arguments.model), arguments.host, arguments.port)
     except EXPECTED as error:
         return refuse(error)
     return 0
@@ -310,8 +310,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="d2e2s demo", description="Try a checkpoint in the browser.")
     add = parser.add_argument
-    model = os.environ.get("D2E2S_MODEL", QUICKSTART)
-    add("--model", default=model, help="folder or Hub name of a checkpoint (default: $D2E2S_MODEL, or %(default)s)")
+    model = os.environ.get("D2E2S_MODEL")
+    add("--model", default=model, help=f"folder or Hub name of a checkpoint (default: $D2E2S_MODEL, or {QUICKSTART})")
     add("--port", type=int, help="default: the first free one from 7860")
     add("--host", help="address to listen on (default: this computer only; 0.0.0.0: the whole network)")
     return parser

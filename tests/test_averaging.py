@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_runs import make_trainer, write_data
 from torch import nn
 
 from d2e2s.averaging import TRAINING_WEIGHTS, AveragedWeights
@@ -67,5 +68,30 @@ def test_resuming_brings_back_both(tmp_path: Path) -> None:
 
 
 def test_checkpoint_without_an_average_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "optimizer.pt").touch()
     with pytest.raises(FileNotFoundError, match=f"{TRAINING_WEIGHTS} is missing.*--ema_decay 0"):
         trained(1)[1].resume(tmp_path)
+
+
+def test_checkpoint_with_its_model_only_says_so(tmp_path: Path) -> None:
+    averaged = trained(1)[1]
+    with pytest.raises(FileNotFoundError, match=f"{TRAINING_WEIGHTS} is missing.*--save_only_model"):
+        averaged.resume(tmp_path)
+
+
+def test_without_a_best_epoch_the_model_ends_with_the_average(tmp_path: Path) -> None:
+    """Dev was to select, but was never scored."""
+    trainer = make_trainer(write_data(tmp_path, train=8, dev=4), tmp_path / "out", eval_delay=1000, learning_rate=1e-2)
+    seen: dict[str, torch.Tensor] = {}
+    end = trainer._end_average
+
+    def keep_average() -> None:
+        names = [name for name, weight in trainer.model.named_parameters() if weight.requires_grad]
+        seen.update(zip(names, (weight.clone() for weight in trainer.averaged.average), strict=True))
+        end()
+
+    trainer._end_average = keep_average
+    trainer.train()
+    assert trainer.state.best_model_checkpoint is None and seen
+    for name, weight in trainer.model.named_parameters():
+        torch.testing.assert_close(weight.detach(), seen.get(name, weight.detach()), rtol=0, atol=0)

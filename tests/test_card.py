@@ -17,6 +17,7 @@ from d2e2s import D2E2SConfig
 from d2e2s.card import card_data, dataset_id, eval_results, main, read_emissions, write_card
 
 MEASURES = ("f1", "precision", "recall")
+TRAINING = {"learning_rate": 3e-5, "per_device_eval_batch_size": 32}
 Run = Callable[..., Path]
 
 
@@ -35,7 +36,7 @@ def figures(seed: int = 42, f1: float = 0.5, **more: Any) -> dict[str, Any]:
     values |= {"parameters": 1234567, "encoder_parameters": 1000000, "versions": {"torch": "9.9"}}
     values |= {"encoder": "/home/someone/my-encoder", "base_model": None, "train_sentences": 7, "train_triplets": 9}
     values |= {"data_card": {"licence": "cc0-1.0", "language": "en"}}
-    training = {"seed": seed, "learning_rate": 3e-5, "per_device_eval_batch_size": 32, "output_dir": f"run-{seed}"}
+    training = {"seed": seed, **TRAINING, "output_dir": f"run-{seed}"}
     values["arguments"] = {
         "config": {"dropout": 0.3},
         "data": {"dataset_name": "My reviews (2nd)"},
@@ -146,9 +147,29 @@ def test_a_run_from_before_an_argument_is_another_seed_of_one_that_leaves_it_off
 
 
 @pytest.mark.parametrize(
+    ("told", "shown", "other"),
+    [
+        ({"max_steps": 400, "num_train_epochs": 12.0}, "| `max_steps` | 400 |", "`num_train_epochs`"),
+        ({"max_steps": -1, "num_train_epochs": 12.0}, "| `num_train_epochs` | 12.0 |", "`max_steps`"),
+    ],
+)
+def test_the_length_of_the_training_is_the_one_that_counted(
+    told: dict[str, Any], shown: str, other: str, run: Run
+) -> None:
+    folder = run()
+    results = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
+    results["arguments"]["training"] |= told
+    (folder / "all_results.json").write_text(json.dumps(results), encoding="utf-8")
+    text = write_card(folder).text
+    assert shown in text and other not in text
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"seed": 42}, "two runs of one seed"),
+        ({"processes": 1}, "another recipe than .* (processes)"),
+        ({"arguments": {"training": {**TRAINING, "max_steps": 9}}}, "another recipe than .* (max_steps)"),
         ({"encoder": "bert-base-cased"}, "another recipe than .* (encoder)"),
         ({"arguments": {"config": {"fusion_type": "tin"}}}, "another recipe than .* (dropout, fusion_type)"),
     ],

@@ -88,6 +88,15 @@ def test_two_processes_move_the_embeddings_as_one_does(one: Path, data: Path, tm
     assert losses_of(alone) != pytest.approx(losses_of(one), rel=TOLERANCE)
 
 
+def test_two_processes_save_memory_where_the_parser_has_no_loss(data: Path, tmp_path: Path) -> None:
+    """Checkpointing must not make each process wait for gradients that never come."""
+    config = str(ROOT / "configs" / "accelerate" / "cpu.yaml")
+    words = command(data, tmp_path / "out", max_steps=3, gradient_checkpointing=True, parser_loss_weight=0, **PLAIN)
+    launch("-m", "accelerate.commands.launch", "--config_file", config, "--main_process_port", "0", "run_aste.py",
+           *words)  # fmt: skip
+    assert len(losses_of(tmp_path / "out")) == 3
+
+
 def test_every_sentence_is_counted_once(data: Path, two: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
     """However many are left over for the last batch: figures to the last digit, triplets in order."""
     alone = scores(data, tmp_path / "out")

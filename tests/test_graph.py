@@ -221,4 +221,6 @@ def test_parser_loss_counts_known_heads_and_relations() -> None:
     torch.testing.assert_close(parser_loss(logits, heads, relations, deprels), expected)
     torch.testing.assert_close(parser_loss(logits, heads, None, None), (arcs[0, 2] + arcs[1, 0]) / 2)
     unknown = torch.full_like(heads, -1)
+    hung_nowhere = torch.tensor([[4, -1, 3], [-1, 2, -1]])  # the third word's relation, without its head
+    torch.testing.assert_close(parser_loss(logits, heads, relations, hung_nowhere), expected)
     assert parser_loss(logits, unknown, relations, unknown).item() == 0.0

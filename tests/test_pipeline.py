@@ -262,6 +262,7 @@ def test_tree_without_labels_and_without_parser(tmp_path: Path) -> None:
         ({"threshold": 1.5}, ValueError),
         ({"threshold": -1}, ValueError),
         ({"top_k": 0}, ValueError),
+        ({"batch_size": -5}, ValueError),
         ({"topk": 1}, TypeError),
     ],
 )

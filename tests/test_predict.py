@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pyarrow.parquet
 import pytest
 from datasets import Dataset, load_dataset
@@ -216,6 +217,10 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "quote.tsv": (b'text\tstars\n"good food\t5\nbad food\t1\n', "cannot be read: line 2: unexpected end of data"),
     "twice.csv": (b"text,text\ngood,bad\n", "header: column 'text' stands there twice"),
     "header.csv": (b"id,text\n", "no text in column 'text'"),
+    "excel.csv": (b"id;text\n1;good\n", "header: semicolons between the columns, where commas are expected"),
+    "quoted.csv": (b'"id";"text"\n"1";"good"\n', "header: semicolons between the columns, where commas are expected"),
+    "tabs.csv": (b"id\ttext\n1\tgood\n", "header: tabs between the columns, where commas are expected"),
+    "commas.tsv": (b"id,text\n1,good\n", "header: commas between the columns, where tabs are expected"),
     "blank.txt": (b"\n \n\n", "no text in column 'text'"),
     "broken.jsonl": (b'{"text": "good"}\n{"text":\n', "cannot be read: "),
     "number.jsonl": (b'{"text": "good"}\n{"text": 3}\n', "row 2: text is 3; expected text"),
@@ -247,6 +252,9 @@ def test_bad_file(name: str, model: Path, tmp_path: Path, capsys: pytest.Capture
         (["good", "  "], "the text is empty"),
         (["missing.csv"], "missing.csv: no such file"),
         (["my reviews.csv"], "my reviews.csv: no such file"),
+        (["revews/"], "revews/: no such file"),
+        (["reviews.json"], "reviews.json: no such file"),
+        (["Reviews.xlsx"], "Reviews.xlsx: no such file"),
         (["it only exports .csv", " "], "the text is empty"),
         (["good.txt", "bad"], "either texts or one file"),
         (["a.csv", "b.csv"], "for several files give --out a folder"),
@@ -267,19 +275,32 @@ def test_bad_arguments(
     assert not list(tmp_path.iterdir())
 
 
-def test_no_d2e2s_checkpoint(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_d2e2s_checkpoint(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "outputs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     other = tiny_encoder("bert", tmp_path / "bert")
     damaged = tiny_checkpoint(tmp_path / "damaged")
     weights = damaged / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     for folder, message in (
         (other, "no D2E2S checkpoint (its model_type is 'bert')"),
-        (tmp_path / "nowhere", "nowhere"),
+        (tmp_path / "nowhere", "nowhere: no such folder"),
+        ("outputs/nowhere", "outputs/nowhere: no such folder"),
+        ("nowhere", "nowhere: no such folder here, and nothing of that name to be had elsewhere"),
         (damaged, "the weights are damaged"),
     ):
         assert cli.main(["predict", "good food", "--model", str(folder)]) == 2
         [line] = capsys.readouterr().err.strip().splitlines()
         assert line.startswith("error: ") and message in line
+
+
+@pytest.mark.parametrize("text", ["yuck/meh", "good.bad", "7/10", "meh...ok"])
+def test_a_word_that_names_no_file_is_a_review(text: str, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["predict", text, "--model", str(model)]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == text
 
 
 # --- run_aste.py

@@ -360,6 +360,20 @@ def test_of_a_given_aspect_one_reading_of_an_opinion_stays() -> None:
     assert found.tolist() == [[True, False, True, True]]
 
 
+def test_every_given_aspect_has_its_answer_however_many_readings_others_have() -> None:
+    """20 aspects, each with 8 overlapping opinions; those of the first ones score best."""
+    aspects = torch.tensor([[[word, word + 1] for word in range(20)]])
+    opinions = torch.tensor([[[30, 31 + width] for width in range(8)]])
+    there = [torch.ones(1, count, dtype=torch.bool) for count in (20, 8)]
+    logits = torch.zeros(1, 20, 8, 2)
+    logits[..., 1] = 3 - 0.1 * torch.arange(20)[:, None]
+    sides = ((aspects, there[0]), (opinions, there[1]))
+    triplets, scores = decode(logits, *sides, 32, 0.0, 1.0, aspects_given=True)
+    found = triplets[scores >= 0]
+    assert found[:, 0].tolist() == list(range(20))
+    assert len(decode(logits, *sides, 32, 0.0, 1.0)[0][0]) == 32  # not asked for, there are at most so many
+
+
 def test_what_does_not_exist_is_no_rival() -> None:
     triplets = torch.tensor([[[0, 2, 5, 6, 0], [0, 1, 5, 6, 0]]])
     assert without_rivals(triplets, torch.tensor([[False, True]])).tolist() == [[False, True]]

@@ -18,10 +18,10 @@ from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from tiny_models import tiny_encoder
+from tiny_models import WINDOW, tiny_encoder
 from tiny_runs import launch
 
-from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor
+from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline
 from d2e2s.arguments import NOT_ARGUMENTS, Arguments, ConfigArguments, DataArguments, parse_arguments
 from d2e2s.calibration import calibration_figures, fit_temperature, pair_decisions
 from d2e2s.compare import describe
@@ -29,7 +29,17 @@ from d2e2s.data_scripts.records import read_records, write_records
 from d2e2s.evaluation import choose_threshold, keep_confident, to_triplets
 from d2e2s.metrics.aste.scoring import triplet_metrics
 from d2e2s.parsing import evaluate_parser
-from d2e2s.train import _build_trainer, _device_name, _tokenize, build_model, main, run, unreachable
+from d2e2s.train import (
+    _build_trainer,
+    _device_name,
+    _precision,
+    _tokenize,
+    _warn_contradictory,
+    build_model,
+    main,
+    run,
+    unreachable,
+)
 from d2e2s.trainer import DivergedError, TripletTrainer, decision_threshold
 
 ROOT = Path(__file__).parents[1]
@@ -164,6 +174,20 @@ def test_defaults_select_on_dev(words: Callable[..., list[str]]) -> None:
     assert training.report_to == [] and training.dataloader_pin_memory is False
 
 
+@pytest.mark.parametrize(("figure", "more_is_better"), [("eval_loss", False), ("loss", False), ("pair_f1", True)])
+def test_a_loss_is_better_the_smaller_it_is(figure: str, more_is_better: bool, words: Callable[..., list[str]]) -> None:
+    assert parse_arguments(words(metric_for_best_model=figure)).training.greater_is_better is more_is_better
+
+
+def test_what_accelerate_was_told_to_train_in_is_recorded(
+    words: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _precision(parse_arguments(words(bf16=True)).training) == {"bf16": True, "fp16": False}
+    assert _precision(parse_arguments(words()).training) == {"bf16": False, "fp16": False}
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")  # as `accelerate launch --mixed_precision bf16` does
+    assert _precision(parse_arguments(words()).training) == {"bf16": True, "fp16": False}
+
+
 WRONG = {
     "unknown argument": ({"lerning_rate": 1}, "unknown argument --lerning_rate=1; did you mean 'learning_rate'?"),
     "no encoder": ({"encoder_name_or_path": None}, "give either --encoder_name_or_path"),
@@ -194,6 +218,8 @@ WRONG = {
     "absent trees": ({"parser_file": "absent.jsonl"}, "absent.jsonl"),
     "trees for no parser": ({"parser_file": SAMPLE / "dev.jsonl", "syntax": "input"}, "the model has none"),
     "trees without weight": ({"parser_file": SAMPLE / "dev.jsonl", "parser_loss_weight": 0}, "switches that off"),
+    "no look at the gradient": ({"max_grad_norm": 0}, "--max_grad_norm must be above 0, got 0.0: a large one"),
+    "label smoothing": ({"label_smoothing_factor": 0.1}, "--label_smoothing_factor is for models with one class"),
     "no such checkpoint": ({"resume_from_checkpoint": "absent"}, "absent: --resume_from_checkpoint names no"),
 }
 
@@ -435,6 +461,42 @@ def test_dev_chooses_the_threshold_and_test_uses_it(finished: Path) -> None:
     assert saved != D2E2SConfig().decision_threshold and figures["eval_triplet_f1"] > 0  # it learned, so dev chose
     found = [t for record in read_records(finished / "predictions_test.jsonl") for t in record["predicted_triplets"]]
     assert found and all(triplet["score"] >= saved for triplet in found)
+
+
+def test_scores_do_not_go_where_a_model_was_trained(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = figures_of(finished)
+    words = ["--model_name_or_path", str(finished), "--do_predict", "--test_file", str(SAMPLE / "test.jsonl")]
+    assert main([*words, "--use_cpu", "--output_dir", str(finished)]) == 2
+    assert f"{finished}: holds a model that was trained; give its scores an --output_dir" in capsys.readouterr().err
+    assert figures_of(finished) == before
+
+
+def test_two_sentiments_of_one_pair_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    pair = {"aspect": [0, 1], "opinion": [2, 3]}
+    once, twice, both = (
+        [{**pair, "sentiment": label} for label in labels] for labels in (["POS"], ["POS", "POS"], ["POS", "NEG"])
+    )
+    records = [{"id": name, "triplets": triplets} for name, triplets in zip("abc", (once, twice, both), strict=True)]
+    _warn_contradictory("dev", records)
+    assert caplog.messages == [
+        "dev: 1 sentences give one aspect and opinion two sentiments, of which the model learns and finds one: c"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "deberta-v2"])
+def test_sentences_fit_the_positions_of_the_encoder(kind: str, words: Callable[..., list[str]], tmp_path: Path) -> None:
+    """Where the tokenizer names no limit, as of an encoder that somebody trained with few positions."""
+    folder = tiny_encoder(kind, tmp_path / kind)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings.pop("model_max_length")
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    arguments = parse_arguments(words(encoder_name_or_path=folder))
+    model, processor = build_model(arguments, read_records(SAMPLE / "dev.jsonl"))
+    assert processor.window == (512 if kind == "deberta-v2" else WINDOW)
+    extract = TripletExtractionPipeline(model, processor=processor)
+    extract("the food was good and " * 60)  # longer than the window
+    processor.save_pretrained(tmp_path / "saved")
+    assert D2E2SProcessor.from_pretrained(tmp_path / "saved").window == processor.window
 
 
 def test_best_epoch_on_dev_is_the_one_kept(finished: Path) -> None:
