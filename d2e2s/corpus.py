@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow
 import torch
 from accelerate import PartialState
-from datasets import Features
+from datasets import Features, Value
 
 from .lines import TEXT_COLUMN
 from .pipeline_d2e2s import TripletExtractionPipeline
@@ -108,6 +108,7 @@ def plan_corpus(
     extract: TripletExtractionPipeline,
     text_column: str = TEXT_COLUMN,
     output_column: str = OUTPUT_COLUMN,
+    file_column: str | None = None,
     rows_per_shard: int = ROWS_PER_SHARD,
     **options: Any,
 ) -> Output:
@@ -115,6 +116,7 @@ def plan_corpus(
 
     Args:
         files: all of one kind, see `find_files`.
+        file_column: name of a further column, with the path of the file that a row is from.
         options: of the pipeline's call, such as `threshold`.
 
     Raises:
@@ -127,6 +129,7 @@ def plan_corpus(
         "model": fingerprint(extract),
         "text_column": text_column,
         "output_column": output_column,
+        "file_column": file_column,
         "rows_per_shard": rows_per_shard,
         "options": {name: value for name, value in sorted(options.items()) if value is not None},
     }
@@ -150,7 +153,11 @@ def _plan(files: Sequence[Path], settings: dict[str, Any]) -> Manifest:
         raise ValueError(f"{files[0]}: no row with text in column {settings['text_column']!r}; give --text_column")
     table = Table(str(files[0]), columns.features, [])
     check_columns(table, settings["text_column"], settings["output_column"])
-    features = Features({**table.features, settings["output_column"]: TRIPLETS})
+    file = settings["file_column"]
+    if file in (*table.features, settings["output_column"]):
+        raise ValueError(f"{table.name}: has a column {file!r} already; give another --file_column")
+    added = {} if file is None else {file: Value("string")}
+    features = Features({**table.features, **added, settings["output_column"]: TRIPLETS})
     return Manifest(settings, kept, parts, features, columns.as_json)
 
 
@@ -183,12 +190,15 @@ def predict_parts(output: Output, numbers: Iterable[int], extract: TripletExtrac
 
 def _predicted(manifest: Manifest, part: Part, extract: TripletExtractionPipeline) -> Iterator[Predicted]:
     settings, path = manifest.settings, Path(manifest.files[part.file].path)
-    triplets = settings["output_column"]
-    features = Features({name: kind for name, kind in manifest.features.items() if name != triplets})
-    field = manifest.features.arrow_schema.field(triplets)
+    triplets, file = settings["output_column"], settings.get("file_column")
+    features = Features({name: kind for name, kind in manifest.features.items() if name not in (triplets, file)})
+    schema = manifest.features.arrow_schema
     for rows in read_part(path, part, features, settings["text_column"], manifest.as_json):
-        found = pyarrow.array(extract(rows.texts, **settings["options"]), field.type)
-        yield Predicted(rows.table.append_column(field, found), rows.rejected, sum(map(is_blank, rows.texts)))
+        table, found = rows.table, extract(rows.texts, **settings["options"])
+        if file is not None:
+            table = table.append_column(schema.field(file), pyarrow.repeat(str(path), len(table)))
+        table = table.append_column(schema.field(triplets), pyarrow.array(found, schema.field(triplets).type))
+        yield Predicted(table, rows.rejected, sum(map(is_blank, rows.texts)))
 
 
 def predict_corpus(

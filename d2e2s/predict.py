@@ -42,6 +42,8 @@ TRIPLETS = List({"aspect": _TERM, "opinion": _TERM, "sentiment": Value("string")
 OTHER_FORMATS = {".json", ".xlsx", ".xls", ".ods", ".pdf", ".docx", ".xml", ".html", ".md", ".gz", ".zip"}
 COLOURS = {"POS": "green", "NEG": "red", "NEU": "yellow"}
 
+OF_FOLDERS = ("share", "file_column", "rows_per_shard")  # arguments for --out FOLDER only
+
 Batch = TypeVar("Batch")
 
 
@@ -223,6 +225,9 @@ def run(arguments: argparse.Namespace) -> None:
     options = {name: getattr(arguments, name) for name in ("threshold", "top_k", "aspects")}
     if arguments.out is not None and is_folder(arguments.out):
         return _run_corpus(arguments, options)
+    for name in OF_FOLDERS:
+        if getattr(arguments, name) is not None:
+            raise ValueError(f"--{name} is for many files: give --out a folder")
     table = _input_table(arguments.inputs)
     check_columns(table, *columns)
     if arguments.out is not None:
@@ -247,7 +252,7 @@ def is_folder(out: str) -> bool:
 def _run_corpus(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     from .corpus import predict_corpus  # which stands on this module
 
-    names = ("device", "dtype", "batch_size", "share", "text_column", "output_column", "rows_per_shard")
+    names = ("device", "dtype", "batch_size", "text_column", "output_column", *OF_FOLDERS)
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     predict_corpus(arguments.inputs, arguments.out, model_or_quickstart(arguments.model), **given, **options)
 
@@ -315,6 +320,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--aspects", nargs="+", metavar="ASPECT", help="only triplets of these aspects")
     add("--batch_size", type=_positive, help="sentences a batch (default: 32)")
     add("--device", help="cpu, cuda, cuda:1, mps, ...; default: the first accelerator there is")
+    add("--file_column", metavar="NAME", help="--out FOLDER: also a column with the file that each row is from")
     add("--rows_per_shard", type=_positive, help="--out FOLDER: rows of one file of it (default: 5000)")
     add("--share", type=_share, metavar="I/N", help="--out FOLDER: do only this share of the work, 0/N to N-1/N")
     dtypes = ("auto", "float32", "bfloat16", "float16")

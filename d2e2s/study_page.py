@@ -42,8 +42,8 @@ three runs of a row alone could not tell). F1 in percent, differences in points 
   that all rows vary alike from seed to seed.
 - **p, Holm**: of the larger of *p, sentences* and *p, seeds*, corrected for the number of rows in the table. A row is
   called better or worse if it is below {LEVEL}: neither chance in the sentences nor chance in the seeds explains the
-  difference. With one seed nothing can be shown. The answers at the top are corrected for the rows of their own question
-  alone, so that the p of two rows may be smaller there than in the table.
+  difference. With one seed nothing can be shown. The answers at the top are corrected for the rows of their own
+  question alone, so that the p of two rows may be smaller there than in the table.
 - **Chosen on test**: the protocol of the research code, and not a result: the best epoch *on test*, of the sentences
   before the last incomplete batch of 16. Same runs, threshold of dev. It shows what that choice is worth.
 """

@@ -181,6 +181,26 @@ def test_run_aste(model: Path, tmp_path: Path, run: Callable[..., int], capsys: 
     assert "x: no such file or folder" in capsys.readouterr().err
 
 
+def test_rows_tell_which_file_they_are_from(
+    tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [_write(tmp_path / "in" / f"{name}.txt", [{"text": f"good {name}"}] * 3) for name in ("phone", "watch")]
+    assert run("out", "--file_column", "product") == 0
+    found = [{**row} for row in read_predictions(tmp_path / "out")]
+    assert [(row["product"], row["text"]) for row in found] == [
+        (str(path), f"good {path.stem}") for path in paths for _ in range(3)
+    ]
+    assert run("other") == 0
+    plain = [{**row} for row in read_predictions(tmp_path / "other")]
+    assert [{**row, "product": new["product"]} for row, new in zip(plain, found, strict=True)] == found
+    capsys.readouterr()
+    for name in ("text", "predicted_triplets"):
+        assert run("third", "--file_column", name) == 2
+        assert f"has a column {name!r} already; give another --file_column" in capsys.readouterr().err
+    assert run("out") == 2
+    assert "was begun with another file_column ('product', now None)" in capsys.readouterr().err
+
+
 # --- bad rows
 
 BAD_LINES: dict[str, list[tuple[bytes, str]]] = {

@@ -263,6 +263,8 @@ def test_bad_file(name: str, model: Path, tmp_path: Path, capsys: pytest.Capture
         (["."], ".: is a folder: give --out a folder as well"),
         (["good food", "--threshold", "2"], "threshold must lie in [0, 1]"),
         (["good food", "--device", "abacus"], "abacus"),
+        (["good food", "--file_column", "file"], "--file_column is for many files: give --out a folder"),
+        (["good food", "--out", "x.jsonl", "--share", "0/2"], "--share is for many files: give --out a folder"),
     ],
 )
 def test_bad_arguments(
