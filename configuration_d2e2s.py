@@ -66,7 +66,7 @@ class D2E2SConfig(PreTrainedConfig):
         max_span_width: longest aspect or opinion, in words.
         max_candidates: aspects and opinions kept per sentence for pairing (each); more outside of training where a
             sentence is long, one for each 4 words.
-        max_triplets: most triplets returned per sentence.
+        max_triplets: most triplets returned per sentence, or per aspect where aspects are given.
         allow_overlaps: also return a triplet whose aspect and opinion both overlap those of a better one; in the
             benchmark data one sentence in 4,600 has such triplets.
         head_size: width of the span and pair classifiers.

@@ -275,7 +275,7 @@ class RelationScorer(nn.Module):
 
 
 def parser_loss(arc_logits: Tensor, heads: Tensor, relation_logits: Tensor | None, deprels: Tensor | None) -> Tensor:
-    """Cross-entropy of heads and relations, mean over the words whose head (relation) is known; 0 when none is.
+    """Cross-entropy of heads and of relations, mean over the words whose head (and relation) is known; 0 when none is.
 
     Args:
         arc_logits: `(B, W, N)`. heads: `(B, W)`, -1 = unknown.

@@ -106,7 +106,7 @@ class TripletExtractionPipeline(Pipeline):
         defaults = (self._preprocess_params, self._forward_params, self._postprocess_params)
         given = self._sanitize_parameters(**options)
         parameters = [{**default, **new} for default, new in zip(defaults, given, strict=True)]
-        size = batch_size or self._batch_size or BATCH_SIZE
+        size = (self._batch_size or BATCH_SIZE) if batch_size is None else batch_size
         if size < 1:
             raise ValueError(f"batch_size must be at least 1, got {size}")
         if isinstance(inputs, str | Mapping):

@@ -7,6 +7,7 @@ Spans are laid out as `(B, W, S)`: span (i, d) covers the words i to i + d, S is
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -351,15 +352,15 @@ def decode(
     Args:
         aspects, opinions: spans `(B, K, 2)` and whether each exists `(B, K)`, as `candidates` returns them.
         most: T at most. threshold: lowest score. temperature: divides the logits.
-        aspects_given: each aspect has an answer of its own: of it only two opinions that overlap are rivals, and T is
-            whatever number of pairs there is.
+        aspects_given: each aspect has an answer of its own: `most` counts for each, and so do rivals.
     """
+    if aspects_given:
+        return _decode_each_aspect(pair_logits, aspects, opinions, most, threshold, temperature, allow_overlaps)
     (aspect_spans, aspect_exists), (opinion_spans, opinion_exists) = aspects, opinions
     score, sentiment = (pair_logits / temperature).softmax(-1)[..., 1:].max(-1)
     score = score.masked_fill(~(aspect_exists[:, :, None] & opinion_exists[:, None]), -1.0)
     columns = score.shape[2]
-    pairs = score.shape[1] * columns
-    score, index = score.flatten(1).topk(pairs if aspects_given else min(most, pairs))
+    score, index = score.flatten(1).topk(min(most, score.shape[1] * columns))
     triplets = torch.cat(
         [
             take(aspect_spans, index // columns),
@@ -370,24 +371,35 @@ def decode(
     )
     kept = score >= max(threshold, 0.0)
     if not allow_overlaps:
-        kept = without_rivals(triplets, kept, aspects_given)
+        kept = without_rivals(triplets, kept)
         order = (~kept).byte().argsort(dim=1, stable=True)  # what went leaves no hole
         triplets, score, kept = take(triplets, order), score.gather(1, order), kept.gather(1, order)
     return triplets.masked_fill(~kept[..., None], IGNORED), score.masked_fill(~kept, float(IGNORED))
 
 
-def without_rivals(triplets: Tensor, exists: Tensor, same_aspect: bool = False) -> Tensor:
+def _decode_each_aspect(
+    pair_logits: Tensor, aspects: tuple[Tensor, Tensor], opinions: tuple[Tensor, Tensor], *options: Any
+) -> tuple[Tensor, Tensor]:
+    """`decode` of each aspect by itself, as if it were a sentence; then all of a sentence's together, best first."""
+    count = aspects[0].shape[1]
+    (spans, exist), (others, others_exist) = aspects, opinions
+    one = (spans.flatten(0, 1)[:, None], exist.flatten(0, 1)[:, None])
+    against = (others.repeat_interleave(count, 0), others_exist.repeat_interleave(count, 0))
+    found = decode(pair_logits.flatten(0, 1)[:, None], one, against, *options)
+    triplets, score = (x.unflatten(0, (-1, count)).flatten(1, 2) for x in found)
+    score, order = score.sort(dim=1, descending=True, stable=True)
+    return take(triplets, order), score
+
+
+def without_rivals(triplets: Tensor, exists: Tensor) -> Tensor:
     """Which triplets stay when the better of two readings wins: `(B, T, 5)`, best first, and `(B, T)` to `(B, T)`.
 
-    Greedy, as non-maximum suppression: a triplet goes if a better one that stays overlaps both its aspect and opinion,
-    or (`same_aspect`) has its aspect and overlaps its opinion.
+    Greedy, as non-maximum suppression: a triplet goes if a better one that stays overlaps both its aspect and opinion.
     Each round settles one row more, for good, whatever the rows: only a CPU looks whether that was the last one, as
     there it costs no waiting. A round is two kernels.
     """
     start, end = triplets[..., 0:4:2], triplets[..., 1:4:2]
     overlap = ((start[:, :, None] < end[:, None]) & (start[:, None] < end[:, :, None])).all(-1)
-    if same_aspect:
-        overlap &= (triplets[:, :, None, :2] == triplets[:, None, :, :2]).all(-1)
     better_rivals = overlap.tril(-1).float()
     there = kept = exists[..., None].float()
     looks = kept.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -660,7 +660,7 @@ def pair_loss(
 
 
 def parser_loss(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tensor], sentences: list[Sentence]) -> Tensor:
-    """Mean over the words with a known head, plus the mean over those with a known relation."""
+    """Mean over the words with a known head, plus the mean over those with a known relation to it."""
     parser: Layer = model.d2e2s.parser
     arcs, relations = [], []
     labelled = inputs.get("deprels") is not None and parser.relation is not None
@@ -670,7 +670,8 @@ def parser_loss(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tensor], 
         arcs += known_losses(sentence.arc_logits, heads)
         if labelled:
             logits = relation_logits(parser.relation, sentence.encoder_nodes, heads)
-            relations += known_losses(logits, inputs["deprels"][b, : sentence.length].tolist())
+            deprels = inputs["deprels"][b, : sentence.length].tolist()
+            relations += known_losses(logits, [d if head >= 0 else -1 for d, head in zip(deprels, heads, strict=True)])
     return sum((torch.stack(losses).mean() for losses in (arcs, relations) if losses), sentences[0].nodes.new_zeros(()))
 
 

@@ -180,7 +180,8 @@ def recipe(figures: Figures) -> dict[str, Any]:
     """All that makes two runs comparable, but the seed."""
     told = {key: figures["arguments"]["training"].get(key, 0.0) for key in RECIPE if key != "seed"}
     size = {"ensemble_size": figures.get("ensemble_size", 1), "processes": figures.get("processes", 1)}
-    return {"encoder": figures["encoder"], "data": data_name(figures), **size, **figures["arguments"]["config"], **told}
+    config = figures["arguments"]["config"]
+    return {"encoder": figures["encoder"], "data": data_name(figures), **size, **config, **one_length(told)}
 
 
 def data_name(figures: Figures) -> str:
@@ -348,7 +349,7 @@ def _selection(runs: Sequence[Figures]) -> list[str]:
     chosen = "The epoch and the decision threshold were selected on dev" if "eval_threshold" in figures else ""
     if "ensemble_size" in figures:
         chosen = "The epochs of its models, and its decision threshold, were selected on dev"
-    chosen = chosen or "Nothing was selected on dev; the decision threshold is what it was"
+    chosen = chosen or "Nothing was selected on dev, nor was the decision threshold"
     threshold = f" ({figures['decision_threshold']:.4f})" if "decision_threshold" in figures else ""
     return [f"Exact match, micro average, {counted}. {chosen}{threshold}. Full splits: {'; '.join(sizes)}."]
 
@@ -442,10 +443,14 @@ def training(figures: Figures, carbon: Mapping[str, Any] | None) -> str:
 
 
 def trained_with(figures: Figures) -> dict[str, Any]:
-    """The arguments that make the recipe, and of the two that say how long it trains the one that counts."""
-    told = {name: figures["arguments"]["training"].get(name) for name in RECIPE}
-    told.pop("num_train_epochs" if (told["max_steps"] or 0) > 0 else "max_steps")
-    return told
+    """The arguments that make the recipe."""
+    return one_length({name: figures["arguments"]["training"].get(name) for name in RECIPE})
+
+
+def one_length(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a training without the one of steps and epochs that does not count: steps do where they are set."""
+    other = "num_train_epochs" if (told.get("max_steps") or 0) > 0 else "max_steps"
+    return {name: value for name, value in told.items() if name != other}
 
 
 def _licence(figures: Figures) -> str:

@@ -81,7 +81,9 @@ def check_model(name: str) -> None:
     """
     folder, config = Path(name), Path(name, CONFIG_NAME)
     if not folder.is_dir():
-        return check_name(name)
+        if folder.is_absolute() or name.startswith(".") or name.count("/") > 1:
+            raise FileNotFoundError(f"{name}: no such folder")
+        return
     if not config.is_file():
         raise FileNotFoundError(f"{name}: holds no {CONFIG_NAME}: no model was saved there")
     try:
@@ -91,18 +93,6 @@ def check_model(name: str) -> None:
     if not isinstance(fields, dict):
         raise CheckpointError(f"{config}: no JSON object: the file is damaged, get it anew")
     check(folder)
-
-
-def check_name(name: str) -> None:
-    """Whether a name may be one of the Hub: not where it can only be a folder.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-    """
-    folder = Path(name)
-    beside_others = len(folder.parts) > 1 and folder.parent.is_dir()  # such as outputs/14rse
-    if not folder.is_dir() and (folder.is_absolute() or name[:1] == "." or name.count("/") > 1 or beside_others):
-        raise FileNotFoundError(f"{name}: no such folder")
 
 
 def _sha256(path: Path) -> str:
@@ -155,7 +145,7 @@ def reading(folder: str | Path) -> Iterator[None]:
     except SafetensorError as error:
         raise CheckpointError(f"{folder}: the weights are damaged: {error}") from None
     except OSError as error:
-        if str(folder) in str(error):
+        if error.errno is not None or str(folder) in str(error) or Path(folder).is_dir():
             raise
         raise OSError(f"{folder}: no such folder here, and nothing of that name to be had elsewhere: {error}") from None
     except (RuntimeError, EOFError, KeyError) as error:

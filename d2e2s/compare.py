@@ -25,6 +25,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from . import charts, drawing
+from .card import one_length
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.records import write_atomically
 from .errors import EXPECTED, refuse
@@ -152,7 +153,8 @@ def recipe(run: Results) -> dict[str, Any]:
     training = {name: arguments["training"].get(name, 0.0) for name in TRAINING}  # what came later was not there before
     defaults = {name: getattr(D2E2SConfig, name) for name in CHOICES}
     size = {"ensemble_size": run.get("ensemble_size", 1)}
-    return {"data": describe(run)[0], "encoder": run["encoder"], **size, **defaults, **arguments["config"], **training}
+    config = {**defaults, **arguments["config"]}
+    return {"data": describe(run)[0], "encoder": run["encoder"], **size, **config, **one_length(training)}
 
 
 def configurations(runs: Iterable[Results]) -> list[Configuration]:
@@ -180,7 +182,8 @@ def _label(configuration: Configuration, others: Sequence[Configuration]) -> str
     own = recipe(configuration.runs[0])
     names = dict.fromkeys(name for each in recipes for name in each)
     differing = [name for name in names if len({json.dumps(each.get(name)) for each in recipes}) > 1]
-    return ", ".join(_named(name, own.get(name)) for name in differing) or configuration.model
+    lengths = {"num_train_epochs", "max_steps"} - own.keys()  # of these a run has one
+    return ", ".join(_named(name, own.get(name)) for name in differing if name not in lengths) or configuration.model
 
 
 def _named(name: str, value: Any) -> str:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from torch import nn
+
+from .processing_d2e2s import D2E2SProcessor
+
 
 @dataclass(frozen=True)
 class EmbeddedEncoder:
@@ -55,6 +59,22 @@ def hub_name(name: str) -> str | None:
     if name in EMBEDDED_ENCODERS:
         return EMBEDDED_ENCODERS[name].hub_id
     return None if Path(name).exists() else name
+
+
+def positions(encoder: nn.Module) -> int | None:
+    """Word pieces that an encoder has a position for; None where it looks at distances alone, as DeBERTa-v3."""
+    for name, table in encoder.named_modules():
+        if name.endswith("position_embeddings") and isinstance(table, nn.Embedding):
+            unused = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts from there
+            return table.num_embeddings - unused
+    return None
+
+
+def fit_window(processor: D2E2SProcessor, encoder: nn.Module) -> D2E2SProcessor:
+    """The processor, whose sentences are no longer than the encoder has positions for, whatever its tokenizer knows."""
+    if (places := positions(encoder)) is not None and places < processor.window:
+        processor.max_length = places
+    return processor
 
 
 def _package_folder(name: str, module: str) -> Path:

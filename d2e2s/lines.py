@@ -129,21 +129,19 @@ def read_header(lines: Lines, suffix: str) -> list[str]:
     try:
         names = next(filter(None, rows), [])
     except csv.Error as error:
-        raise ValueError(f"header: {_other_separator(lines.row({}, 'bad').raw, separator) or error}") from None
-    if len(names) == 1 and (reason := _other_separator(names[0], separator)):
-        raise ValueError(f"header: {reason}")
+        raise ValueError(f"header: {error}{other_separator([lines.row({}, 'bad').raw], separator)}") from None
     if reason := lines.row({}).reason:
         raise ValueError(f"header: {reason}")
     return column_names(names)
 
 
-def _other_separator(header: str, separator: str) -> str:
-    """What is wrong with a header whose names another separator parts, as some spreadsheets write; else nothing."""
+def other_separator(header: Sequence[str], separator: str | None) -> str:
+    """What to add to an error of a file whose one column may be several, parted as some spreadsheets do; or nothing."""
     names = {",": "commas", "\t": "tabs", ";": "semicolons"}
-    found = [name for mark, name in names.items() if mark in header]
-    if separator in header or not found:
+    found = [name for mark, name in names.items() if mark in header[0] and mark != separator] if header else []
+    if len(header) != 1 or separator not in names or not found:
         return ""
-    return f"{found[0]} between the columns, where {names[separator]} are expected: save the file with those"
+    return f"; are its columns parted by {found[0]}? save it with {names[separator]}"
 
 
 def column_names(header: Sequence[str]) -> list[str]:
@@ -208,6 +206,7 @@ def _delimited_rows(lines: Lines, separator: str, header: list[str]) -> Iterator
         if not values:
             lines.no_row()
         elif len(values) != len(header):
-            yield lines.first_line_is_row(f"{len(values)} values for {len(header)} columns")
+            reason = f"{len(values)} values for {len(header)} columns"
+            yield lines.first_line_is_row(reason + other_separator(header, separator))
         else:
             yield lines.row(dict(zip(header, values, strict=True)))

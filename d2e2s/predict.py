@@ -27,6 +27,7 @@ from transformers import PreTrainedConfig
 from .checkpoints import check_model, reading
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.records import write_atomically
+from .encoders import fit_window
 from .errors import EXPECTED, refuse
 from .lines import TEXT_COLUMN
 from .modeling_d2e2s import D2E2SForTripletExtraction
@@ -38,7 +39,7 @@ from .tables import OUTPUT_COLUMN, Columns, Table, check_columns, read_table
 QUICKSTART = "outputs/quickstart"
 _TERM = {"text": Value("string"), "start": Value("int64"), "end": Value("int64")}
 TRIPLETS = List({"aspect": _TERM, "opinion": _TERM, "sentiment": Value("string"), "score": Value("float64")})
-# Of files that are often tried and cannot be read; a word that ends so is no review.
+# Of files that are often tried and cannot be read: no review ends so.
 OTHER_FORMATS = {".json", ".xlsx", ".xls", ".ods", ".pdf", ".docx", ".xml", ".html", ".md", ".gz", ".zip"}
 COLOURS = {"POS": "green", "NEG": "red", "NEU": "yellow"}
 
@@ -68,7 +69,7 @@ def load_pipeline(
         raise ValueError(f"{model}: no D2E2S checkpoint (its model_type is {kind!r})")
     with reading(model):
         network = D2E2SForTripletExtraction.from_pretrained(model, dtype=dtype, use_safetensors=True)
-        processor = D2E2SProcessor.from_pretrained(model)
+        processor = fit_window(D2E2SProcessor.from_pretrained(model), network.d2e2s.encoder)
     place: Any = device  # the base class takes names as well
     try:
         return TripletExtractionPipeline(network, processor=processor, task=TASK, device=place, **options)
@@ -278,11 +279,10 @@ def _input_table(inputs: Sequence[str]) -> Table:
 
 def _names_file(argument: str) -> bool:
     """Whether it is meant as a file or folder; one that is not there is told, and not read as a review."""
-    path, suffix = Path(argument), Path(argument).suffix.lower()
-    known = suffix in FORMATS and len(argument) < 256 and "\n" not in argument and not path.stem[-1:].isspace()
-    one_word = len(argument.split()) == 1
-    other = one_word and (suffix in OTHER_FORMATS or argument.endswith(("/", os.sep)))
-    return known or other or os.path.exists(argument)
+    path, one_word = Path(argument), len(argument.split()) == 1
+    known = path.suffix.lower() in {*FORMATS, *OTHER_FORMATS} and len(argument) < 256 and "\n" not in argument
+    folder = one_word and argument.endswith(("/", os.sep))
+    return (known and not path.stem[-1:].isspace()) or folder or os.path.exists(argument)
 
 
 def model_or_quickstart(name: str | None) -> str:

@@ -35,10 +35,10 @@ from transformers import (
     set_seed,
 )
 
-from .checkpoints import check_name, check_writable
+from .checkpoints import check_writable, reading
 from .data_scripts.dataset_card import read_dataset_card
 from .data_scripts.records import write_atomically
-from .encoders import hub_name, resolve_encoder
+from .encoders import hub_name, positions, resolve_encoder
 from .errors import EXPECTED, refuse
 from .tables import check_column, is_blank, read_table
 
@@ -124,10 +124,11 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
     set_seed(arguments.seed)
     origin = encoder_origin(arguments.encoder_name_or_path)
     name = resolve_encoder(arguments.encoder_name_or_path)
-    check_name(name)
-    tokenizer = AutoTokenizer.from_pretrained(name)
-    model = RatingModel(AutoModel.from_pretrained(name, dtype=torch.float32))
-    window = min(arguments.max_length, tokenizer.model_max_length)
+    with reading(name):
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        model = RatingModel(AutoModel.from_pretrained(name, dtype=torch.float32))
+    limits = (arguments.max_length, tokenizer.model_max_length, positions(model.encoder))
+    window = min(limit for limit in limits if limit is not None)
     data = tokenized(tokenizer, texts, standardised(ratings), window)
     parts = data.train_test_split(HELD_OUT, seed=arguments.seed)
     trainer = Trainer(

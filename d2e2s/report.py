@@ -290,7 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `d2e2s report`; errors of input or output are one line on stderr and exit code 2."""
     arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments.out.suffix != ".html":
+        if arguments.out.suffix not in (".html", ".htm"):
             raise ValueError(f"{arguments.out}: cannot write this kind of file; expected .html")
         run = read_run(arguments.run, arguments.split, arguments.device)
         text = page(run, arguments.sentences)

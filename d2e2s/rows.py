@@ -15,7 +15,7 @@ import pyarrow.parquet
 from datasets import Features, List, Value
 from pyarrow import types
 
-from .lines import SHOWN_BYTES, Lines, Row, column_names, line_rows, read_header
+from .lines import SEPARATORS, SHOWN_BYTES, Lines, Row, column_names, line_rows, other_separator, read_header
 
 FORMATS = (".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 ROWS_AT_ONCE = 1024
@@ -206,7 +206,7 @@ def _plan_lines(path: Path, file: int, columns: Columns, text_column: str, rows_
         lines = Lines(opened)
         header = read_header(lines, suffix)
         if suffix != ".jsonl":
-            _check_text_column(text_column, header)
+            _check_text_column(text_column, header, SEPARATORS.get(suffix))
             columns.add_names(header)
         start, line = lines.offset, lines.number
         for row in _with_text(line_rows(lines, suffix, header), text_column):
@@ -220,9 +220,10 @@ def _plan_lines(path: Path, file: int, columns: Columns, text_column: str, rows_
         return [*parts, Part(file, start, lines.offset, line, count)] if count else parts
 
 
-def _check_text_column(text_column: str, names: Iterable[str]) -> None:
+def _check_text_column(text_column: str, names: Sequence[str], separator: str | None = None) -> None:
     if text_column not in names:
-        raise ValueError(f"no column {text_column!r}; choose --text_column from: {', '.join(names)}")
+        hint = other_separator(names, separator)
+        raise ValueError(f"no column {text_column!r}; choose --text_column from: {', '.join(names)}{hint}")
 
 
 def _read_lines(path: Path, part: Part, features: Features, text_column: str, as_json: Sequence[str]) -> Iterator[Rows]:

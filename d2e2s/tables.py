@@ -15,7 +15,7 @@ from typing import Any
 
 from datasets import Features, load_dataset
 
-from .lines import Lines, column_names, line_rows, read_header
+from .lines import SEPARATORS, Lines, column_names, line_rows, other_separator, read_header
 from .rows import FORMATS, ROWS_AT_ONCE, is_text
 from .rows import Columns as KindsOfColumns
 
@@ -75,8 +75,9 @@ def check_columns(table: Table, text_column: str, output_column: str = OUTPUT_CO
 def check_column(table: Table, column: str, option: str) -> None:
     """Whether there is a column; `option` is what names it."""
     if column not in table.features:
-        columns = ", ".join(table.features)
-        raise ValueError(f"{table.name}: no column {column!r}; choose {option} from: {columns}")
+        names = list(table.features)
+        hint = other_separator(names, SEPARATORS.get(Path(table.name).suffix.lower()))
+        raise ValueError(f"{table.name}: no column {column!r}; choose {option} from: {', '.join(names)}{hint}")
 
 
 def read_table(path: str) -> Table:

@@ -23,13 +23,13 @@ from .arguments import Arguments, DataArguments, TripletTrainingArguments, parse
 from .calibration import PairDecisions, calibration_figures, fit_temperature, pair_decisions
 from .callbacks import Costs, PeekAtTest
 from .card import CardError, data_name, read_figures, write_card
-from .checkpoints import check_model, check_name, check_whole, check_writable, last_whole, reading
+from .checkpoints import check_model, check_whole, check_writable, last_whole, reading
 from .configuration_d2e2s import D2E2SConfig
 from .corpus import predict_corpus
 from .data_scripts.dataset_card import read_dataset_card
 from .data_scripts.records import Record, read_records, write_atomically, write_records
 from .distributed import check_shared
-from .encoders import hub_name, resolve_encoder
+from .encoders import fit_window, hub_name, resolve_encoder
 from .errors import EXPECTED, refuse
 from .evaluation import to_triplets
 from .hub import keep_private
@@ -155,11 +155,11 @@ def build_model(
     overrides = arguments.config_overrides()
     if arguments.model.model_name_or_path is not None:
         path = arguments.model.model_name_or_path
-        return _load_checkpoint(path, overrides, arguments.training.do_train), D2E2SProcessor.from_pretrained(path)
+        model = _load_checkpoint(path, overrides, arguments.training.do_train)
+        return model, fit_window(D2E2SProcessor.from_pretrained(path), model.d2e2s.encoder)
     if arguments.model.ensemble_of is not None:
         return load_ensemble(arguments.model.ensemble_of)
     encoder = resolve_encoder(str(arguments.model.encoder_name_or_path))
-    check_name(encoder)
     overrides["deprel_labels"] = relation_labels(train_records)
     with reading(encoder):
         model = D2E2SForTripletExtraction.from_encoder(encoder, **overrides)
@@ -169,18 +169,7 @@ def build_model(
         sentiment_labels=model.config.sentiment_labels,
         word_splitter=arguments.model.word_splitter or "penn",
     )
-    if (places := positions(model.d2e2s.encoder)) is not None and places < processor.window:
-        processor.max_length = places  # the tokenizer knows no limit, or another one
-    return model, processor
-
-
-def positions(encoder: torch.nn.Module) -> int | None:
-    """Word pieces that an encoder has a position for; None where it looks at distances alone, as DeBERTa-v3."""
-    for name, table in encoder.named_modules():
-        if name.endswith("position_embeddings") and isinstance(table, torch.nn.Embedding):
-            unused = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts from there
-            return table.num_embeddings - unused
-    return None
+    return model, fit_window(processor, model.d2e2s.encoder)
 
 
 def load_ensemble(paths: Sequence[str]) -> tuple[D2E2SForTripletExtraction, D2E2SProcessor]:

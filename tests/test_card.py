@@ -146,6 +146,14 @@ def test_a_run_from_before_an_argument_is_another_seed_of_one_that_leaves_it_off
     assert "over seeds 42, 43" in write_card(first, seeds=[other]).text
 
 
+def test_epochs_do_not_count_where_steps_do(run: Run) -> None:
+    first, other = (
+        run(name, seed=seed, arguments={**figures()["arguments"], "training": {**TRAINING, "max_steps": 9, **told}})
+        for name, seed, told in (("run", 42, {}), ("other", 43, {"num_train_epochs": 12.0}))
+    )
+    assert "over seeds 42, 43" in write_card(first, seeds=[other]).text
+
+
 @pytest.mark.parametrize(
     ("told", "shown", "other"),
     [
@@ -169,7 +177,7 @@ def test_the_length_of_the_training_is_the_one_that_counted(
     [
         ({"seed": 42}, "two runs of one seed"),
         ({"processes": 1}, "another recipe than .* (processes)"),
-        ({"arguments": {"training": {**TRAINING, "max_steps": 9}}}, "another recipe than .* (max_steps)"),
+        ({"arguments": {"training": {**TRAINING, "max_steps": 9}}}, "another recipe than .* (max_steps, "),
         ({"encoder": "bert-base-cased"}, "another recipe than .* (encoder)"),
         ({"arguments": {"config": {"fusion_type": "tin"}}}, "another recipe than .* (dropout, fusion_type)"),
     ],

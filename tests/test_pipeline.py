@@ -263,6 +263,7 @@ def test_tree_without_labels_and_without_parser(tmp_path: Path) -> None:
         ({"threshold": -1}, ValueError),
         ({"top_k": 0}, ValueError),
         ({"batch_size": -5}, ValueError),
+        ({"batch_size": 0}, ValueError),
         ({"topk": 1}, TypeError),
     ],
 )

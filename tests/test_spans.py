@@ -355,9 +355,16 @@ def test_rivals_go_as_in_a_plain_greedy_choice(rows: int, autocast: bool) -> Non
 
 
 def test_of_a_given_aspect_one_reading_of_an_opinion_stays() -> None:
-    rows = [(0, 2, 5, 7, 0), (0, 2, 6, 7, 1), (0, 1, 5, 7, 0), (0, 2, 7, 8, 0)]
-    found = without_rivals(torch.tensor([rows]), torch.ones(1, 4, dtype=torch.bool), same_aspect=True)
-    assert found.tolist() == [[True, False, True, True]]
+    aspects, opinions = [(0, 2), (0, 1), (4, 5)], [(5, 7), (6, 7), (7, 8)]
+    logits = torch.zeros(2, 3, 3, 2)
+    logits[..., 1] = torch.tensor([[4.0, 3.0, 1.0], [2.0, 2.5, 0.0], [9.0, 9.0, 9.0]])
+    there = torch.tensor([[True, True, False]] * 2), torch.ones(2, 3, dtype=torch.bool)
+    sides = ((torch.tensor([spans] * 2), known) for spans, known in zip((aspects, opinions), there, strict=True))
+    triplets, scores = decode(logits, *sides, 9, 0.0, 1.0, aspects_given=True)
+    kept = [(0, 2, 5, 7, 0), (0, 1, 6, 7, 0), (0, 2, 7, 8, 0), (0, 1, 7, 8, 0)]
+    for rows, values in zip(triplets, scores, strict=True):
+        assert [tuple(row) for row in rows.tolist() if row[0] >= 0] == kept
+        assert values.tolist() == sorted(values.tolist(), reverse=True) and (values >= 0).sum() == 4
 
 
 def test_every_given_aspect_has_its_answer_however_many_readings_others_have() -> None:

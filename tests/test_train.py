@@ -29,6 +29,7 @@ from d2e2s.data_scripts.records import read_records, write_records
 from d2e2s.evaluation import choose_threshold, keep_confident, to_triplets
 from d2e2s.metrics.aste.scoring import triplet_metrics
 from d2e2s.parsing import evaluate_parser
+from d2e2s.predict import load_pipeline
 from d2e2s.train import (
     _build_trainer,
     _device_name,
@@ -495,8 +496,15 @@ def test_sentences_fit_the_positions_of_the_encoder(kind: str, words: Callable[.
     assert processor.window == (512 if kind == "deberta-v2" else WINDOW)
     extract = TripletExtractionPipeline(model, processor=processor)
     extract("the food was good and " * 60)  # longer than the window
-    processor.save_pretrained(tmp_path / "saved")
-    assert D2E2SProcessor.from_pretrained(tmp_path / "saved").window == processor.window
+    saved = tmp_path / "saved"
+    model.save_pretrained(saved)
+    processor.save_pretrained(saved)
+    assert D2E2SProcessor.from_pretrained(saved).window == processor.window
+    settings = json.loads((saved / "processor_config.json").read_text())
+    (saved / "processor_config.json").write_text(json.dumps({**settings, "max_length": None}))  # as it was saved before
+    assert load_pipeline(str(saved), device="cpu").processor.window == processor.window
+    arguments = parse_arguments(words(encoder_name_or_path=None, model_name_or_path=saved))
+    assert build_model(arguments, [])[1].window == processor.window
 
 
 def test_best_epoch_on_dev_is_the_one_kept(finished: Path) -> None:
