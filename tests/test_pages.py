@@ -390,6 +390,26 @@ def test_pages_give_what_ensembles_of_moved_embeddings_came_to() -> None:
     assert f"with moved embeddings {first} and {second}." in page
 
 
+def test_pages_give_what_more_seeds_of_moved_embeddings_came_to() -> None:
+    readme, page = (" ".join((ROOT / name).read_text("utf-8").split()) for name in ("README.md", "docs/experiments.md"))
+    folder = "moved_15res"
+    alone = {"the four come": f"{folder}/15res-seed??.json", "all nine": "*moved*/15res-seed??.json"}
+    assert [len(paths_of(runs)) for runs in alone.values()] == [4, 9]
+    together = {f"{folder}/15res-seeds-{a}-{a + 1}-{a + 2}.json": [a, a + 1, a + 2] for a in (42, 45, 48)}
+    assert {*together} == {*paths_of(f"{folder}/15res-seeds-*.json")}
+    for path, seeds in together.items():
+        assert results(path)["arguments"]["model"]["ensemble_of"] == [f"outputs/15res-seed{seed}" for seed in seeds]
+    runs = {**alone, "the ensembles": f"{folder}/15res-seeds-*.json"}
+    test, dev = (
+        {name: spread(each, f"{split}_triplet_f1") for name, each in runs.items()} for split in ("test", "eval")
+    )
+    for name in runs:
+        assert f"{name} to {test[name]} (dev {dev[name]})" in page
+    assert f"models alone come to {test['all nine']}, and three ensembles of three to {test['the ensembles']}" in readme
+    without = spread(f"ensembles/15res-{TOGETHER['three']}.json", "test_triplet_f1")
+    assert f"three as one are what they are without moved embeddings ({without})" in page
+
+
 def test_files_of_trials_hold_no_figure_of_test() -> None:
     for path in (ROOT / "results" / "trials").iterdir():
         assert not [name for name in json.loads(path.read_text(encoding="utf-8")) if name.startswith("test_")]
