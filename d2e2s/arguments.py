@@ -291,8 +291,6 @@ class Arguments:
         _require(training.do_eval, "--do_eval", "--validation_file", data.validation_file)
         if self.model.ensemble_of is not None:
             self._check_ensemble()
-        if not self.makes_model and self._holds_trained_model():
-            raise ValueError(f"{self.output_dir}: holds a model that was trained; give its scores an --output_dir")
         if training.choose_threshold and not (self.makes_model or training.do_eval):
             raise ValueError("--choose_threshold chooses on --validation_file: give --do_eval too")
         if training.peek_at_test and not (training.do_train and training.do_predict):
@@ -306,6 +304,8 @@ class Arguments:
             raise ValueError(
                 "--parser_file is for training: give --do_train, or --parser_test_file to score the parser"
             )
+        if not self.makes_model and self._holds_trained_model():
+            raise ValueError(f"{self.output_dir}: holds a model that was trained; give its scores an --output_dir")
 
     def _check_ensemble(self) -> None:
         if self.training.do_train:

@@ -226,10 +226,10 @@ def run(arguments: argparse.Namespace) -> None:
     options = {name: getattr(arguments, name) for name in ("threshold", "top_k", "aspects")}
     if arguments.out is not None and is_folder(arguments.out):
         return _run_corpus(arguments, options)
+    table = _input_table(arguments.inputs)
     for name in OF_FOLDERS:
         if getattr(arguments, name) is not None:
             raise ValueError(f"--{name} is for many files: give --out a folder")
-    table = _input_table(arguments.inputs)
     check_columns(table, *columns)
     if arguments.out is not None:
         check_output(arguments.out)
