@@ -1,4 +1,4 @@
-"""Pretrained encoders that come as a Python package, for machines that reach no model hub."""
+"""Pretrained encoders: those of Python packages, for machines that reach no model hub, and how much text one takes."""
 
 from __future__ import annotations
 

@@ -62,6 +62,15 @@ def test_what_was_not_there_before_was_off() -> None:
     assert [each.seeds for each in compare.configurations([older, newer])] == [[1], [2]]
 
 
+def test_steps_tell_runs_apart_and_epochs_do_not_where_steps_count() -> None:
+    runs = [run(seed, 0.5) for seed in (1, 2, 3)]
+    for results, told in zip(runs, ({"max_steps": 9}, {"max_steps": 9, "num_train_epochs": 7}, {}), strict=True):
+        results["arguments"]["training"] |= told
+    found = compare.configurations(runs)
+    assert [each.seeds for each in found] == [[1, 2], [3]]
+    assert [each.label for each in found] == ["max_steps 9", "num_train_epochs 1"]
+
+
 def test_json_holds_mean_deviation_and_every_value() -> None:
     both, one = json.loads(compare.summary(RUNS))
     figure = both["figures"]["eval_triplet_f1"]

@@ -192,6 +192,17 @@ def test_padding_does_not_count(family: str, tmp_path: Path) -> None:
     torch.testing.assert_close(together["loss"], ((together["logits"] - labels) ** 2).mean())
 
 
+def test_long_texts_fit_the_positions_of_the_encoder(arguments: Callable[..., RatingArguments], tmp_path: Path) -> None:
+    """Whatever its tokenizer knows of them."""
+    folder = tiny_encoder("bert", tmp_path / "bert")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings.pop("model_max_length")
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    rows = [{"text": f"{row['text']} and " * 40, "rating": row["rating"]} for row in rated()]
+    told = arguments(rows, encoder_name_or_path=str(folder), max_length=2 * WINDOW, num_train_epochs=1)
+    assert learn_ratings(told)["texts"] > 0
+
+
 def test_a_loss_that_is_not_finite_writes_nothing(arguments: Callable[..., RatingArguments], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="loss is nan: lower --learning_rate"):
         learn_ratings(arguments(rated(), num_train_epochs=0.2, learning_rate=float("inf")))

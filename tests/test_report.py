@@ -132,6 +132,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def written(folder: Path) -> Page:
     out = folder / "report.html"
+    assert cli.main(["report", str(folder), "--out", str(out.with_suffix(".txt"))]) == 2
+    assert not out.with_suffix(".txt").exists()
     assert cli.main(["report", str(folder), "--out", str(out)]) == 0
     return Page(out.read_text(encoding="utf-8"))
 

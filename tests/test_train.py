@@ -32,6 +32,7 @@ from d2e2s.parsing import evaluate_parser
 from d2e2s.predict import load_pipeline
 from d2e2s.train import (
     _build_trainer,
+    _describe,
     _device_name,
     _precision,
     _tokenize,
@@ -186,7 +187,9 @@ def test_what_accelerate_was_told_to_train_in_is_recorded(
     assert _precision(parse_arguments(words(bf16=True)).training) == {"bf16": True, "fp16": False}
     assert _precision(parse_arguments(words()).training) == {"bf16": False, "fp16": False}
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")  # as `accelerate launch --mixed_precision bf16` does
-    assert _precision(parse_arguments(words()).training) == {"bf16": True, "fp16": False}
+    arguments = parse_arguments(words())
+    recorded = _describe(arguments, build_model(arguments, [])[0], {})["arguments"]["training"]
+    assert (recorded["bf16"], recorded["fp16"]) == (True, False)
 
 
 WRONG = {
@@ -470,6 +473,17 @@ def test_scores_do_not_go_where_a_model_was_trained(finished: Path, capsys: pyte
     assert main([*words, "--use_cpu", "--output_dir", str(finished)]) == 2
     assert f"{finished}: holds a model that was trained; give its scores an --output_dir" in capsys.readouterr().err
     assert figures_of(finished) == before
+
+
+def test_a_run_tells_two_sentiments_of_one_pair(
+    words: Callable[..., list[str]], data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, *others = read_records(data / "train.jsonl")
+    pair = {"aspect": [0, 1], "opinion": [1, 2]}
+    first = {**first, "triplets": [{**pair, "sentiment": label} for label in ("POS", "NEG")]}
+    write_records(tmp_path / "train.jsonl", [first, *others])
+    run(parse_arguments(words(train_file=tmp_path / "train.jsonl", max_steps=1, do_predict=None)))
+    assert [text for text in caplog.messages if "two sentiments" in text and first["id"] in text]
 
 
 def test_two_sentiments_of_one_pair_are_told(caplog: pytest.LogCaptureFixture) -> None:
