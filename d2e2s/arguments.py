@@ -124,7 +124,8 @@ class DataArguments:
     )
     text_column: str = field(default="text", metadata={"help": "Column of --predict_file that holds the text."})
     output_file: str | None = field(
-        default=None, metadata={"help": "Rows of --predict_file with their triplets (.jsonl, .parquet or a folder)."}
+        default=None,
+        metadata={"help": "Rows of --predict_file with their triplets (.jsonl, .parquet, .csv or a folder)."},
     )
     show_predictions: int = field(
         default=0, metadata={"help": "Print the predicted triplets of this many test sentences at the end."}

@@ -25,9 +25,10 @@ from datasets import Features, Value
 
 from .lines import TEXT_COLUMN
 from .pipeline_d2e2s import TripletExtractionPipeline
-from .predict import TRIPLETS, load_pipeline, with_progress
+from .predict import load_pipeline, with_progress
 from .rows import FORMATS, Columns, Part, plan_parts, read_part
 from .shards import Counts, InputFile, Manifest, Output, Predicted
+from .table_writers import TRIPLETS
 from .tables import OUTPUT_COLUMN, Table, check_columns, is_blank
 
 # Enough for the shards of 100 million rows to be 20,000 files, few enough to be lost by a kill.

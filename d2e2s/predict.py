@@ -7,7 +7,6 @@ d2e2s predict reviews.csv --text_column review --out triplets.jsonl
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,10 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import datasets
-import pyarrow.parquet
 import torch
 import transformers
-from datasets import Dataset, Features, List, Value
+from datasets import Features, Value
 from rich.console import Console
 from rich.text import Text
 from tqdm.auto import tqdm
@@ -26,19 +24,17 @@ from transformers import PreTrainedConfig
 
 from .checkpoints import check_model, reading
 from .configuration_d2e2s import D2E2SConfig
-from .data_scripts.records import write_atomically
 from .encoders import fit_window
 from .errors import EXPECTED, refuse
 from .lines import TEXT_COLUMN
 from .modeling_d2e2s import D2E2SForTripletExtraction
 from .pipeline_d2e2s import TASK, TripletExtractionPipeline
 from .processing_d2e2s import D2E2SProcessor
-from .rows import FORMATS, json_text
+from .rows import FORMATS
+from .table_writers import TRIPLETS, check_output, rows_of, to_json, write_table
 from .tables import OUTPUT_COLUMN, Columns, Table, check_columns, read_table
 
 QUICKSTART = "outputs/quickstart"
-_TERM = {"text": Value("string"), "start": Value("int64"), "end": Value("int64")}
-TRIPLETS = List({"aspect": _TERM, "opinion": _TERM, "sentiment": Value("string"), "score": Value("float64")})
 # Of files that are often tried and cannot be read: no review ends so.
 OTHER_FORMATS = {".json", ".xlsx", ".xls", ".ods", ".pdf", ".docx", ".xml", ".html", ".md", ".gz", ".zip"}
 COLOURS = {"POS": "green", "NEG": "red", "NEU": "yellow"}
@@ -97,60 +93,6 @@ def predicted(
         yield {**batch, output_column: extract(texts, **options)}
 
 
-def write_table(path: str, batches: Iterable[Columns], features: Features, as_json: Sequence[str] = ()) -> None:
-    """Write `.jsonl` or `.parquet` as the batches come; the file appears whole or not at all.
-
-    Args:
-        features: types of all columns.
-        as_json: those of them that Parquet, which needs one type, keeps as JSON text.
-
-    Raises:
-        ValueError: another suffix, or (Parquet) rows that do not fit the types.
-    """
-    check_output(path)
-    if Path(path).suffix == ".parquet":
-        batches = ({**batch, **{name: [*map(json_text, batch[name])] for name in as_json}} for batch in batches)
-        write_atomically(Path(path), lambda temporary: _write_parquet(temporary, batches, features))
-    else:
-        write_atomically(Path(path), lambda temporary: _write_jsonl(temporary, batches))
-
-
-def check_output(path: str) -> None:
-    """Whether a file of this name can be written.
-
-    Raises:
-        ValueError: another suffix than `.jsonl` and `.parquet`.
-        OSError: it is a folder, or its folder cannot be written to.
-    """
-    if Path(path).suffix not in (".jsonl", ".parquet"):
-        raise ValueError(f"{path}: cannot write this kind of file; expected .jsonl or .parquet")
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{path}: is a folder; expected a file name")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-
-
-def _write_jsonl(path: Path, batches: Iterable[Columns]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for row in rows_of(batches):
-            file.write(to_json(row) + "\n")
-
-
-def _write_parquet(path: Path, batches: Iterable[Columns], features: Features) -> None:
-    with pyarrow.parquet.ParquetWriter(path, features.arrow_schema) as writer:
-        for batch in batches:
-            writer.write_table(Dataset.from_dict(batch, features=features).data.table)
-
-
-def rows_of(batches: Iterable[Columns]) -> Iterator[dict[str, Any]]:
-    """Columns to rows."""
-    for batch in batches:
-        yield from (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
-
-
-def to_json(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, default=str)
-
-
 def with_progress(extract: TripletExtractionPipeline, batches: Iterable[Batch]) -> Iterator[Batch]:
     """The batches, with a bar of sentences a second on stderr if that is a terminal."""
     with tqdm(unit="sentence", disable=None, smoothing=0) as bar:
@@ -167,13 +109,14 @@ def write_predictions(
     output_column: str = OUTPUT_COLUMN,
     **options: Any,
 ) -> None:
-    """Write a table with its triplets to a `.jsonl` or `.parquet` file; `options` are those of the pipeline's call.
+    """Write a table with its triplets to a file, see `write_table`; `options` are those of the pipeline's call.
 
     Raises:
         ValueError, OSError: see `read_table`, `predicted`, `write_table`. Nothing is written then.
     """
     batches = with_progress(extract, predicted(extract, table, text_column, output_column, **options))
-    write_table(output_path, batches, Features({**table.features, output_column: TRIPLETS}), table.as_json)
+    features = Features({**table.features, output_column: TRIPLETS})
+    write_table(output_path, batches, features, table.as_json, output_column)
 
 
 def show(row: dict[str, Any], text_column: str, output_column: str, console: Console) -> None:
@@ -312,7 +255,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"texts, or one file ({kinds}); files and folders for --out FOLDER",
     )
     add("--model", help=f"folder or Hub name of a D2E2S checkpoint; default: {QUICKSTART}, if it was trained")
-    add("--out", metavar="FILE", help="write the rows with their triplets to this .jsonl or .parquet file, or folder")
+    add("--out", metavar="FILE", help="write rows and triplets to this .jsonl, .parquet or .csv file, or folder")
     add("--text_column", default=TEXT_COLUMN, help="column with the text, or lists of words (default: %(default)s)")
     add("--output_column", default=OUTPUT_COLUMN, help="column for the triplets (default: %(default)s)")
     add("--threshold", type=float, help="lowest score of a triplet; default: the model's own")

@@ -35,9 +35,10 @@ from .evaluation import to_triplets
 from .hub import keep_private
 from .modeling_d2e2s import D2E2SForTripletExtraction
 from .parsing import evaluate_parser, parser_dataset, read_trees, relation_labels
-from .predict import check_output, is_folder, load_pipeline, write_predictions
+from .predict import is_folder, load_pipeline, write_predictions
 from .processing_d2e2s import D2E2SProcessor, DataCollatorForTripletExtraction
 from .ratings import encoder_origin
+from .table_writers import check_output
 from .tables import check_columns, read_table
 from .trainer import EarlyStopping, TripletTrainer
 

@@ -6,7 +6,6 @@ d2e2s demo --model outputs/14res --port 7860
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import sys
 import tempfile
@@ -26,8 +25,9 @@ from d2e2s import TripletExtractionPipeline, drawing
 from d2e2s.errors import EXPECTED, refuse
 from d2e2s.lines import TEXT_COLUMN
 from d2e2s.pages import asset, style
-from d2e2s.predict import QUICKSTART, TRIPLETS, load_pipeline, model_or_quickstart, predicted, rows_of, write_table
+from d2e2s.predict import QUICKSTART, load_pipeline, model_or_quickstart, predicted
 from d2e2s.rows import FORMATS
+from d2e2s.table_writers import TRIPLET_COLUMNS, TRIPLETS, triplet_cells, write_table
 from d2e2s.tables import OUTPUT_COLUMN, Columns, read_table
 
 EXAMPLES = [
@@ -36,10 +36,8 @@ EXAMPLES = [
     ["Our waiter was friendly, the soup was cold and the wine was nothing special.", "soup, wine"],
     ["The view is wonderful; the rooms are small and the breakfast is average.", ""],
 ]
-TRIPLET_COLUMNS = ["aspect", "opinion", "sentiment", "score"]
 USUAL_TEXT_COLUMNS = (TEXT_COLUMN, "review", "sentence", "comment")
 MOST_ROWS, MOST_ASPECTS = 5000, 15
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet runs what begins with one of these
 THEME = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 STYLE = """
 .gradio-container { width: 100%; max-width: 60rem; margin: 0 auto; }
@@ -84,7 +82,7 @@ class Demo:
         if found is None:
             return "", ""
         triplets = at_least(found["triplets"], threshold)
-        return drawing.sentence(found["text"], triplets), drawing.table(TRIPLET_COLUMNS, map(cells, triplets))
+        return drawing.sentence(found["text"], triplets), drawing.table(TRIPLET_COLUMNS, map(triplet_cells, triplets))
 
     def trees(self, found: Found) -> str:
         """The predicted dependency trees."""
@@ -111,11 +109,11 @@ class Demo:
         counts = aspect_counts(batches)
         shown = sorted(counts.items(), key=lambda item: (-item[1].total(), item[0]))[:MOST_ASPECTS]
         folder = Path(tempfile.mkdtemp(prefix="d2e2s-"))
-        paths = folder / "triplets.csv", folder / "triplets.jsonl"
-        write_csv(paths[0], batches)
-        write_table(str(paths[1]), batches, Features({**found["features"], OUTPUT_COLUMN: TRIPLETS}))
+        paths = str(folder / "triplets.csv"), str(folder / "triplets.jsonl")
+        for path in paths:
+            write_table(path, batches, Features({**found["features"], OUTPUT_COLUMN: TRIPLETS}))
         summary = self.summary(batches, counts, len(shown), found["empty"])
-        return drawing.shares(shown, self.config.sentiment_labels), summary, str(paths[0]), str(paths[1])
+        return drawing.shares(shown, self.config.sentiment_labels), summary, *paths
 
     def summary(self, batches: Sequence[Columns], counts: dict[str, Counter[str]], shown: int, empty: int) -> str:
         """How much was read and found, and what of it is in the chart."""
@@ -135,11 +133,6 @@ def names(aspects: str) -> list[str] | None:
 
 def at_least(triplets: Iterable[Found], threshold: float) -> list[Found]:
     return [triplet for triplet in triplets if triplet["score"] >= threshold]
-
-
-def cells(triplet: Found) -> list[Any]:
-    """A triplet under `TRIPLET_COLUMNS`."""
-    return [triplet["aspect"]["text"], triplet["opinion"]["text"], triplet["sentiment"], round(triplet["score"], 3)]
 
 
 def kept(batch: Columns, threshold: float) -> Columns:
@@ -168,24 +161,6 @@ def aspect_counts(batches: Iterable[Columns]) -> dict[str, Counter[str]]:
             for triplet in triplets:
                 counts.setdefault(triplet["aspect"]["text"].casefold(), Counter())[triplet["sentiment"]] += 1
     return counts
-
-
-def write_csv(path: Path, batches: Iterable[Columns]) -> None:
-    """A line for each triplet, with the columns of its row; one line for a row without."""
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        for number, row in enumerate(rows_of(batches)):
-            triplets = row.pop(OUTPUT_COLUMN)
-            if number == 0:
-                writer.writerow(map(harmless, [*row, *TRIPLET_COLUMNS]))
-            for triplet in triplets or [None]:
-                found = cells(triplet) if triplet else [""] * len(TRIPLET_COLUMNS)
-                writer.writerow(map(harmless, [*row.values(), *found]))
-
-
-def harmless(cell: Any) -> Any:
-    """Text that a spreadsheet would take for a formula, with an apostrophe in front."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def columns_of(path: str | None) -> Any:

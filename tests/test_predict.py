@@ -1,7 +1,8 @@
-"""The command line: every kind of file in, JSONL and Parquet out, and what goes wrong in one line."""
+"""The command line: every kind of file in, JSONL, Parquet and CSV out, and what goes wrong in one line."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -17,8 +18,9 @@ from rich.console import Console
 from tiny_models import tiny_checkpoint, tiny_encoder
 
 from d2e2s import TripletExtractionPipeline, cli, predict, tables, train
-from d2e2s.predict import load_pipeline, rows_of, write_predictions
+from d2e2s.predict import load_pipeline, write_predictions
 from d2e2s.shards import read_predictions
+from d2e2s.table_writers import TRIPLETS, harmless, rows_of
 from d2e2s.tables import read_table
 
 TEXTS = ["The food was great. The service was slow!", "It was great", "naïve 食べ物 😀 good"]
@@ -84,7 +86,7 @@ def test_parquet_output_is_a_data_set(extract: TripletExtractionPipeline, tmp_pa
     out = tmp_path / "out.parquet"
     write_predictions(extract, read_table(str(_input(tmp_path, ".jsonl"))), str(out))
     rows = load_dataset("parquet", data_files=str(out), split="train", cache_dir=str(tmp_path / "cache"))
-    assert rows.features["predicted_triplets"] == predict.TRIPLETS
+    assert rows.features["predicted_triplets"] == TRIPLETS
 
 
 def test_delimited_values_stay_as_they_stand(tmp_path: Path) -> None:
@@ -134,6 +136,61 @@ def test_many_batches_of_rows(
         write_predictions(extract, read_table(str(_input(tmp_path, ".jsonl"))), str(tmp_path / output))
     assert _read(tmp_path / "out.jsonl") == _read(tmp_path / "out.parquet")
     assert [row["id"] for row in _read(tmp_path / "out.jsonl")] == ["000", "001", "002"]
+
+
+# --- a line for each triplet
+
+
+def _csv_rows(path: Path) -> list[list[str]]:
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_csv_has_a_line_for_each_triplet(extract: TripletExtractionPipeline, tmp_path: Path) -> None:
+    """With the columns of its row; lists are JSON text, and a row without triplets keeps a line."""
+    path, out = tmp_path / "a.jsonl", tmp_path / "b.csv"
+    given = [{"text": text, "n": number, "tags": ["é", 1]} for number, text in enumerate([TEXTS[0], " ", TEXTS[2]])]
+    path.write_text("".join(json.dumps(row) + "\n" for row in given), encoding="utf-8")
+    write_predictions(extract, read_table(str(path)), str(out), output_column="found", threshold=0.3)
+    header, *rows = _csv_rows(out)
+    assert header == ["text", "n", "tags", "aspect", "opinion", "sentiment", "score"]
+    expected = [
+        [row["text"], str(row["n"]), '["é", 1]', *([t["aspect"]["text"], t["opinion"]["text"], t["sentiment"]])]
+        for row, triplets in zip(given, extract([row["text"] for row in given], threshold=0.3), strict=True)
+        for t in triplets or [{"aspect": {"text": ""}, "opinion": {"text": ""}, "sentiment": ""}]
+    ]
+    assert [row[:-1] for row in rows] == expected
+    assert len(rows) > len(given) and sum(not row[-1] for row in rows) == 1
+
+
+def test_columns_of_csv_keep_their_names(model: Path, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.csv", tmp_path / "b.csv"
+    path.write_text("text,score,predicted_score,aspect\ngood food,5,4,x\n", encoding="utf-8")
+    assert cli.main(["predict", str(path), "--model", str(model), "--out", str(out), "--threshold", "0"]) == 0
+    header, *rows = _csv_rows(out)
+    ours = ["predicted_aspect", "opinion", "sentiment", "predicted_predicted_score"]
+    assert header == ["text", "score", "predicted_score", "aspect", *ours]
+    assert rows and all(row[:4] == ["good food", "5", "4", "x"] and 0 < float(row[-1]) < 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("cell", "safe"),
+    [
+        ("=1", "'=1"),
+        ("-x", "'-x"),
+        ("-1+A1", "'-1+A1"),
+        ("+", "'+"),
+        ("\t1", "'\t1"),
+        ("-5", "-5"),
+        ("+0.50", "+0.50"),
+        ("a=1", "a=1"),
+        ("", ""),
+        (-0.5, -0.5),
+    ],
+)
+def test_formulas_become_text(cell: Any, safe: Any) -> None:
+    assert harmless(cell) == safe
 
 
 # --- the command
