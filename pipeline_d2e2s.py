@@ -7,7 +7,7 @@ many texts are grouped by length into batches, and what is found in them is put 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -75,7 +75,7 @@ class TripletExtractionPipeline(Pipeline):
         if config.uses_graphs and config.syntactic_gcn != "none" and not config.uses_parser:
             raise ValueError('config.syntax="input": this model needs the heads of every sentence, not raw text')
         self.model.eval()
-        self.sentences_read = 0  # since the pipeline was made, for progress bars
+        self.progress: Callable[[int], object] | None = None  # is told how many sentences were read just now
 
     def __call__(
         self, inputs: Any, *, batch_size: int | None = None, num_workers: int | None = None, **options: Any
@@ -184,7 +184,8 @@ class TripletExtractionPipeline(Pipeline):
             inputs = self._batch([features[i] for i in batch], [rows[i] for i in batch])
             for i, output in zip(batch, _rows_of(self.forward(inputs, **forward)), strict=True):
                 outputs[i] = output
-            self.sentences_read += len(batch)
+            if self.progress is not None:
+                self.progress(len(batch))
         return outputs
 
     def _batch(self, features: list[dict[str, Any]], rows: list[Row]) -> Mapping[str, torch.Tensor]:

@@ -23,10 +23,8 @@ from .data_scripts.records import write_atomically
 from .encoders import hub_name
 from .errors import EXPECTED, refuse
 from .pipeline_d2e2s import TASK
+from .recipe import RESULTS, Figures, data_name, recipe_of, trained_with
 
-Figures = Mapping[str, Any]
-
-RESULTS = "all_results.json"
 # What the model-index holds: metric id, end of the figure's name, and the name for people.
 METRICS = (
     ("f1", "triplet_f1", "Triplet F1"),
@@ -52,13 +50,6 @@ GROUPS = {
     "one_triplet": "sentences with one triplet",
     "several_triplets": "sentences with several triplets",
 }
-# Arguments of the training that make the recipe.
-RECIPE = (
-    "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
-    "head_learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim",
-    "early_stopping_patience", "ema_decay", "token_mask_rate", "adversarial_distance",
-    "bf16", "fp16", "seed",
-)  # fmt: skip
 # Examples for the Hub's page: our own sentences, for those of the data need not be ours to publish.
 EXAMPLES = (
     "The food was great but the service was slow.",
@@ -164,9 +155,9 @@ def check_seeds(runs: Sequence[Figures], folders: Sequence[Path]) -> None:
     Raises:
         CardError: which run differs, and in what.
     """
-    first = recipe(runs[0])
+    first = recipe_of(runs[0])
     for run, folder in zip(runs[1:], folders[1:], strict=True):
-        other = recipe(run)
+        other = recipe_of(run)
         different = sorted(key for key in first | other if first.get(key) != other.get(key))
         if different:
             raise CardError(
@@ -174,18 +165,6 @@ def check_seeds(runs: Sequence[Figures], folders: Sequence[Path]) -> None:
             )
     if len({run["seed"] for run in runs}) < len(runs):
         raise CardError(f"two runs of one seed among {', '.join(map(str, folders))}: give each seed once")
-
-
-def recipe(figures: Figures) -> dict[str, Any]:
-    """All that makes two runs comparable, but the seed."""
-    told = {key: figures["arguments"]["training"].get(key, 0.0) for key in RECIPE if key != "seed"}
-    size = {"ensemble_size": figures.get("ensemble_size", 1), "processes": figures.get("processes", 1)}
-    config = figures["arguments"]["config"]
-    return {"encoder": figures["encoder"], "data": data_name(figures), **size, **config, **one_length(told)}
-
-
-def data_name(figures: Figures) -> str:
-    return DataArguments(**figures["arguments"]["data"]).title()
 
 
 def base_model(figures: Figures) -> str | None:
@@ -440,17 +419,6 @@ def training(figures: Figures, carbon: Mapping[str, Any] | None) -> str:
         f"{figures['parameters']:,} parameters, of which {figures['encoder_parameters']:,} in the encoder; {versions}."
     )
     return "\n".join(["## Training", "", data, "", *table, "", size, *cost(figures, carbon)])
-
-
-def trained_with(figures: Figures) -> dict[str, Any]:
-    """The arguments that make the recipe."""
-    return one_length({name: figures["arguments"]["training"].get(name) for name in RECIPE})
-
-
-def one_length(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a training without the one of steps and epochs that does not count: steps do where they are set."""
-    other = "num_train_epochs" if (told.get("max_steps") or 0) > 0 else "max_steps"
-    return {name: value for name, value in told.items() if name != other}
 
 
 def _licence(figures: Figures) -> str:

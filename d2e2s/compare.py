@@ -25,13 +25,12 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from . import charts, drawing
-from .card import one_length
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.records import write_atomically
 from .errors import EXPECTED, refuse
 from .pages import markdown_table, style
+from .recipe import CHOICES, RESULTS, Figures, data_name, recipe_of
 
-RESULTS = "all_results.json"
 FIGURES = {
     "eval_triplet_f1": "dev triplet F1",
     "test_triplet_f1": "test triplet F1",
@@ -51,27 +50,7 @@ RADAR = {
     "test_opinion_f1": "opinion F1",
     "test_triplet_f1_multi_word": "F1, terms of several words",
 }
-# What the training was told and its figures depend on; the seed and where and how things are logged are left out.
-TRAINING = (
-    "learning_rate",
-    "head_learning_rate",
-    "num_train_epochs",
-    "max_steps",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "weight_decay",
-    "ema_decay",
-    "token_mask_rate",
-    "adversarial_distance",
-    "bf16",
-    "fp16",
-)
-CHOICES = ("fusion_type", "semantic_gcn", "syntactic_gcn")
 HEADER = ["data", "encoder", "fusion + semantic + syntactic GCN", "seeds"]
-
-Results = Mapping[str, Any]
 
 
 @dataclass
@@ -85,7 +64,7 @@ class Configuration:
     data: str
     encoder: str
     model: str
-    runs: Sequence[Results]
+    runs: Sequence[Figures]
     label: str = ""
 
     @property
@@ -134,38 +113,27 @@ def read_results(path: Path) -> dict[str, Any]:
     return results
 
 
-def describe(run: Results) -> tuple[str, str, str]:
+def describe(run: Figures) -> tuple[str, str, str]:
     """Data set, encoder and model of a run."""
     config = run["arguments"]["config"]
     model = " + ".join(config.get(name) or getattr(D2E2SConfig, name) for name in CHOICES)
-    data = run["arguments"]["data"]["dataset_name"] or "unnamed"
     further = {"sentences": run.get("further_train_sentences"), "trees": run.get("parser_train_sentences")}
-    name = " + ".join([data, *(f"{n} {what}" for what, n in further.items() if n)])
+    name = " + ".join([data_name(run), *(f"{n} {what}" for what, n in further.items() if n)])
     before = [f"{step['sentences']} sentences of {step['data']}" for step in run.get("earlier_training", [])]
     if "ensemble_size" in run:
         model = f"{run['ensemble_size']} × {model}"
     return ", after ".join([name, *reversed(before)]), run["encoder"], model
 
 
-def recipe(run: Results) -> dict[str, Any]:
-    """All that makes two runs comparable: their model, their data, and what the training was told but the seed."""
-    arguments = run["arguments"]
-    training = {name: arguments["training"].get(name, 0.0) for name in TRAINING}  # what came later was not there before
-    defaults = {name: getattr(D2E2SConfig, name) for name in CHOICES}
-    size = {"ensemble_size": run.get("ensemble_size", 1)}
-    config = {**defaults, **arguments["config"]}
-    return {"data": describe(run)[0], "encoder": run["encoder"], **size, **config, **one_length(training)}
-
-
-def configurations(runs: Iterable[Results]) -> list[Configuration]:
+def configurations(runs: Iterable[Figures]) -> list[Configuration]:
     """The runs, grouped by recipe, in the order of data, encoder and model.
 
     Raises:
         ValueError: a recipe was run twice with one seed.
     """
-    groups: dict[str, list[Results]] = {}
+    groups: dict[str, list[Figures]] = {}
     for run in sorted(runs, key=lambda run: run["seed"]):
-        groups.setdefault(json.dumps(recipe(run), sort_keys=True), []).append(run)
+        groups.setdefault(json.dumps(recipe_of(run), sort_keys=True), []).append(run)
     found = [Configuration(*describe(members[0]), members) for members in groups.values()]
     found.sort(key=lambda configuration: (configuration.data, configuration.encoder, configuration.model))
     for configuration in found:
@@ -178,8 +146,8 @@ def configurations(runs: Iterable[Results]) -> list[Configuration]:
 
 def _label(configuration: Configuration, others: Sequence[Configuration]) -> str:
     """The values of what is not the same in all configurations on this data."""
-    recipes = [recipe(other.runs[0]) for other in others if other.data == configuration.data]
-    own = recipe(configuration.runs[0])
+    recipes = [recipe_of(other.runs[0]) for other in others if other.data == configuration.data]
+    own = recipe_of(configuration.runs[0])
     names = dict.fromkeys(name for each in recipes for name in each)
     differing = [name for name in names if len({json.dumps(each.get(name)) for each in recipes}) > 1]
     lengths = {"num_train_epochs", "max_steps"} - own.keys()  # of these a run has one
@@ -198,7 +166,7 @@ def percent(values: Sequence[float]) -> str:
     return f"{mean} ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
-def rows(runs: Iterable[Results]) -> list[list[str]]:
+def rows(runs: Iterable[Figures]) -> list[list[str]]:
     """A row for each configuration, under `HEADER` and `FIGURES`."""
     return [row(configuration) for configuration in configurations(runs)]
 
@@ -209,12 +177,12 @@ def row(configuration: Configuration) -> list[str]:
     return [configuration.data, configuration.encoder, configuration.model, seeds, *figures]
 
 
-def table(runs: Iterable[Results]) -> str:
+def table(runs: Iterable[Figures]) -> str:
     """Markdown table, F1 in percent."""
     return markdown_table([*HEADER, *FIGURES.values()], rows(runs))
 
 
-def summary(runs: Iterable[Results]) -> str:
+def summary(runs: Iterable[Figures]) -> str:
     """JSON: each configuration with mean, standard deviation (null for one seed) and value of each seed."""
     found = [
         {
@@ -240,7 +208,7 @@ def _statistics(values: Sequence[float]) -> dict[str, Any] | None:
 # --- the page
 
 
-def page(runs: Iterable[Results]) -> Markup:
+def page(runs: Iterable[Figures]) -> Markup:
     """The same as HTML, with plots for each data set."""
     found = configurations(runs)
     data = dict.fromkeys(configuration.data for configuration in found)
@@ -300,7 +268,7 @@ def radar(found: Sequence[Configuration], names: Mapping[str, str]) -> Markup:
         return charts.to_svg(figure, "radar plot, %")
 
 
-WRITERS: dict[str, Callable[[Iterable[Results]], str]] = {".html": page, ".md": table, ".json": summary}
+WRITERS: dict[str, Callable[[Iterable[Figures]], str]] = {".html": page, ".md": table, ".json": summary}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,7 +26,7 @@ from datasets import Features, Value
 from .lines import TEXT_COLUMN
 from .pipeline_d2e2s import TripletExtractionPipeline
 from .predict import load_pipeline, with_progress
-from .rows import FORMATS, Columns, Part, plan_parts, read_part
+from .rows import FORMATS, ColumnKinds, Part, plan_parts, read_part
 from .shards import Counts, InputFile, Manifest, Output, Predicted
 from .table_writers import TRIPLETS
 from .tables import OUTPUT_COLUMN, Table, check_columns, is_blank
@@ -143,7 +143,7 @@ def plan_corpus(
 
 
 def _plan(files: Sequence[Path], settings: dict[str, Any]) -> Manifest:
-    columns, parts, kept = Columns(), list[Part](), list[InputFile]()
+    columns, parts, kept = ColumnKinds(), list[Part](), list[InputFile]()
     for number, path in enumerate(files):
         kept.append(InputFile.of(path))
         parts += plan_parts(path, number, columns, settings["text_column"], settings["rows_per_shard"])

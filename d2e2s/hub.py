@@ -16,11 +16,12 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
 from transformers.utils import PROCESSOR_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from .card import RESULTS, add_card_arguments, write_card
+from .card import add_card_arguments, write_card
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.dataset_card import UNKNOWN_LICENCE, read_dataset_card
 from .data_scripts.records import write_atomically
 from .errors import EXPECTED, refuse
+from .recipe import RESULTS
 
 # A file that only a folder of that kind has, and the Hub's name of the kind.
 KINDS = {"app.py": "space", "config.json": "model", "*.jsonl": "dataset", "*.parquet": "dataset"}

@@ -96,9 +96,11 @@ def predicted(
 def with_progress(extract: TripletExtractionPipeline, batches: Iterable[Batch]) -> Iterator[Batch]:
     """The batches, with a bar of sentences a second on stderr if that is a terminal."""
     with tqdm(unit="sentence", disable=None, smoothing=0) as bar:
-        for batch in batches:
-            bar.update(extract.sentences_read - bar.n)
-            yield batch
+        extract.progress = bar.update
+        try:
+            yield from batches
+        finally:
+            extract.progress = None
 
 
 def write_predictions(
@@ -175,7 +177,7 @@ def run(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--{name} is for many files: give --out a folder")
     check_columns(table, *columns)
     if arguments.out is not None:
-        check_output(arguments.out)
+        check_output(arguments.out, table.name)
     model = model_or_quickstart(arguments.model)
     extract = load_pipeline(model, arguments.device, arguments.dtype, batch_size=arguments.batch_size)
     if arguments.out is not None:

@@ -185,7 +185,7 @@ def read_ratings(files: Sequence[str], text_column: str, rating_column: str) -> 
                     texts.append(text if isinstance(text, str) else " ".join(text))
                     ratings.append(rating)
     if len(texts) < FEWEST:
-        raise ValueError(f"{', '.join(files)}: {len(texts)} rated texts are too few to learn from")
+        raise ValueError(f"{', '.join(files)}: {len(texts)} rated texts are too few to learn from; at least {FEWEST}")
     if len(set(ratings)) == 1:
         raise ValueError(f"{', '.join(files)}: all texts are rated {ratings[0]:g}: nothing to learn")
     return texts, ratings

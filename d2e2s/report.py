@@ -22,8 +22,8 @@ from safetensors import SafetensorError
 
 from . import __version__, analysis, charts, drawing
 from .analysis import OUTCOMES, Outcome, Sentence
-from .card import KINDS, trained_with
-from .compare import RESULTS, describe, read_results
+from .card import KINDS
+from .compare import describe, read_results
 from .data_scripts.records import SENTIMENTS, Record, read_records, write_atomically
 from .errors import EXPECTED, refuse
 from .evaluation import to_triplets
@@ -31,6 +31,7 @@ from .metrics.aste.scoring import Triplet
 from .modeling_d2e2s import D2E2SForTripletExtraction
 from .pages import asset, style
 from .processing_d2e2s import D2E2SProcessor, DataCollatorForTripletExtraction
+from .recipe import RESULTS, trained_with
 
 PREFIXES = {"test": "test", "dev": "eval"}  # of the figures of a split
 GRAPHS, GRAPH_WORDS = 6, 24  # sentences whose graphs are drawn, and their most words

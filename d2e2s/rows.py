@@ -47,7 +47,7 @@ class Rows(NamedTuple):
     rejected: list[Row]
 
 
-def plan_parts(path: Path, file: int, columns: Columns, text_column: str, rows_per_part: int) -> list[Part]:
+def plan_parts(path: Path, file: int, columns: ColumnKinds, text_column: str, rows_per_part: int) -> list[Part]:
     """Divide a file into parts. A file of lines is read once for it, row by row.
 
     Args:
@@ -140,7 +140,7 @@ KIND_OF_BOTH = {frozenset(("int", "long")): "long", frozenset(("int", "float")):
 EXACT_IN_FLOAT64, EXACT_IN_INT64 = 2**53, 2**63
 
 
-class Columns:
+class ColumnKinds:
     """The columns of all rows that were seen, each with the one type that holds all its values.
 
     Of JSONL, values that no simple type holds (objects, values of several kinds) are kept as JSON text.
@@ -200,7 +200,7 @@ def _kind_of_both(one: str, other: str) -> str:
 # --- files of lines ---------------------------------------------------------------------------------------
 
 
-def _plan_lines(path: Path, file: int, columns: Columns, text_column: str, rows_per_part: int) -> list[Part]:
+def _plan_lines(path: Path, file: int, columns: ColumnKinds, text_column: str, rows_per_part: int) -> list[Part]:
     suffix, parts, count = path.suffix.lower(), list[Part](), 0
     with path.open("rb") as opened:
         lines = Lines(opened)
@@ -250,7 +250,7 @@ def json_text(value: Any) -> str | None:
 # --- Parquet ----------------------------------------------------------------------------------------------
 
 
-def _plan_parquet(path: Path, file: int, columns: Columns, text_column: str, rows_per_part: int) -> list[Part]:
+def _plan_parquet(path: Path, file: int, columns: ColumnKinds, text_column: str, rows_per_part: int) -> list[Part]:
     with pyarrow.parquet.ParquetFile(path) as parquet:
         schema, metadata = parquet.schema_arrow, parquet.metadata
     total = metadata.num_rows

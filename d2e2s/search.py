@@ -126,7 +126,8 @@ def search(arguments: Arguments, space: Values, trials: int) -> optuna.Study:
         return chosen
 
     def worth(metrics: dict[str, float]) -> float:
-        return max(metrics["eval_triplet_f1"], trainer.state.best_metric or 0.0)
+        evaluated = (*trainer.state.log_history, metrics)
+        return max(entry["eval_triplet_f1"] for entry in evaluated if "eval_triplet_f1" in entry)
 
     found = open_study(arguments)
     done = len(found.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)))

@@ -43,10 +43,10 @@ import yaml
 from .callbacks import PEEKED
 from .checkpoints import last_whole
 from .errors import EXPECTED, refuse
+from .recipe import RESULTS
 from .study_page import write_report
 from .study_plan import (
     PREDICTIONS,
-    RESULTS,
     Run,
     Study,
     Values,

@@ -17,9 +17,9 @@ from .arguments import Arguments, parse_arguments
 from .callbacks import PEEKED
 from .data_scripts.records import write_atomically
 from .evaluation import Counts, micro_f1
+from .recipe import RESULTS
 from .significance import read_counts
 
-RESULTS = "all_results.json"
 WITHOUT_HEADS = "without_heads_of"
 # Predictions of which the counts are kept: those of the run, and those of the same model on its own parses.
 PREDICTIONS = {"test": "predictions_test.jsonl", "test_predicted_syntax": "predictions_test_predicted_syntax.jsonl"}

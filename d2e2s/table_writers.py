@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet
 from datasets import Dataset, Features, List, Value
 
+from .checkpoints import check_writable
 from .data_scripts.records import write_atomically
 from .rows import json_text
 from .tables import OUTPUT_COLUMN, Columns
@@ -23,18 +24,23 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet runs what begi
 SUFFIXES = (".jsonl", ".parquet", ".csv")
 
 
-def check_output(path: str) -> None:
-    """Whether a file of this name can be written.
+def check_output(path: str, source: str = "") -> None:
+    """Make the folder of a file, and see that the file can be written there.
+
+    Args:
+        source: the file that is read, if it is one.
 
     Raises:
-        ValueError: another suffix than `SUFFIXES`.
-        OSError: it is a folder, or its folder cannot be written to.
+        ValueError: another suffix than `SUFFIXES`, or the file that is read.
+        OSError: it is a folder, or its folder cannot be made or written to.
     """
     if Path(path).suffix not in SUFFIXES:
         raise ValueError(f"{path}: cannot write this kind of file; expected {', '.join(SUFFIXES)}")
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path}: is a folder; expected a file name")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if os.path.exists(path) and os.path.exists(source) and os.path.samefile(path, source):
+        raise ValueError(f"{path}: is the file that is read; give the output another name")
+    check_writable(Path(path).parent)
 
 
 def write_table(

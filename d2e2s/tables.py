@@ -16,8 +16,7 @@ from typing import Any
 from datasets import Features, load_dataset
 
 from .lines import SEPARATORS, Lines, column_names, line_rows, other_separator, read_header
-from .rows import FORMATS, ROWS_AT_ONCE, is_text
-from .rows import Columns as KindsOfColumns
+from .rows import FORMATS, ROWS_AT_ONCE, ColumnKinds, is_text
 
 OUTPUT_COLUMN = "predicted_triplets"
 
@@ -112,7 +111,7 @@ def _errors_of(path: str) -> Iterator[None]:
 
 
 def _lines_table(path: str) -> Table:
-    kinds, is_json = KindsOfColumns(), Path(path).suffix.lower() == ".jsonl"
+    kinds, is_json = ColumnKinds(), Path(path).suffix.lower() == ".jsonl"
     with open(path, "rb") as file:
         kinds.add_names(read_header(Lines(file), Path(path).suffix.lower()))
     for values in _rows(path):

@@ -22,7 +22,7 @@ from . import __version__
 from .arguments import Arguments, DataArguments, TripletTrainingArguments, parse_arguments
 from .calibration import PairDecisions, calibration_figures, fit_temperature, pair_decisions
 from .callbacks import Costs, PeekAtTest
-from .card import CardError, data_name, read_figures, write_card
+from .card import CardError, read_figures, write_card
 from .checkpoints import check_model, check_whole, check_writable, last_whole, reading
 from .configuration_d2e2s import D2E2SConfig
 from .corpus import predict_corpus
@@ -38,6 +38,7 @@ from .parsing import evaluate_parser, parser_dataset, read_trees, relation_label
 from .predict import is_folder, load_pipeline, write_predictions
 from .processing_d2e2s import D2E2SProcessor, DataCollatorForTripletExtraction
 from .ratings import encoder_origin
+from .recipe import RESULTS, data_name
 from .table_writers import check_output
 from .tables import check_columns, read_table
 from .trainer import EarlyStopping, TripletTrainer
@@ -117,7 +118,7 @@ def run(arguments: Arguments) -> Figures:
         figures |= _predict(trainer, tokenized["test"], splits["test"], arguments.data.show_predictions)
     figures |= _score_syntax(trainer, processor, splits, tokenized, trees["test"])
     if trainer.is_world_process_zero():
-        _write_json(arguments.output_dir / "all_results.json", figures)
+        _write_json(arguments.output_dir / RESULTS, figures)
         if arguments.makes_model:
             write_card(arguments.output_dir, trainer.hub_model_id or training.hub_model_id)
     if arguments.makes_model and training.push_to_hub:
@@ -135,7 +136,7 @@ def predict_raw_text(arguments: Arguments) -> None:
         return
     table = read_table(files)
     check_columns(table, data.text_column)
-    check_output(out)
+    check_output(out, files)
     extract = load_pipeline(model, training.device, batch_size=size)
     write_predictions(extract, table, out, data.text_column)
 

@@ -1,6 +1,7 @@
 """CoNLL-U treebanks to records without triplets, to train and test the parser head on.
 
     python data_scripts/read_conllu.py --input reviews.conllu --output_dir OUT
+    python data_scripts/read_conllu.py --input UD_English-EWT/*.conllu --documents reviews- --output_dir data/ewt
 
 Splits by document, in order: the first 80 % of the documents are train, the next 10 % dev, the rest test.
 Format: https://universaldependencies.org/format.html
@@ -109,14 +110,28 @@ def split_documents(documents: list[list[Record]]) -> dict[str, list[Record]]:
     return {split: [record for document in part for record in document] for split, part in parts.items()}
 
 
+def of_ids(documents: list[list[Record]], prefix: str) -> list[list[Record]]:
+    """The documents whose sentences' ids begin with a text, by id.
+
+    Raises:
+        RecordError: there is none.
+    """
+    found = [document for document in documents if document[0]["id"].startswith(prefix)]
+    if not found:
+        raise RecordError("--documents", f"no sentence has an id that begins with {prefix!r}", "the beginning of one")
+    return sorted(found, key=lambda document: str(document[0]["id"]))
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="CoNLL-U to records, split by document.")
-    parser.add_argument("--input", type=Path, required=True, help="a .conllu file")
+    parser.add_argument("--input", type=Path, nargs="+", required=True, help=".conllu files")
+    parser.add_argument("--documents", metavar="PREFIX", help="only documents whose ids begin with this, by id")
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--keep_subtypes", action="store_true", help="nmod:poss stays nmod:poss")
     options = parser.parse_args(argv)
     try:
-        splits = split_documents(read_conllu(options.input, options.keep_subtypes))
+        documents = [each for path in options.input for each in read_conllu(path, options.keep_subtypes)]
+        splits = split_documents(of_ids(documents, options.documents) if options.documents else documents)
         for split, records in splits.items():
             write_records(options.output_dir / f"{split}.jsonl", records)
             words = sum(len(record["tokens"]) for record in records)

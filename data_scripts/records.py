@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -224,12 +224,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     all, even if the process or the machine stops on the way.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{path.suffix}"
+    temporary.touch(exist_ok=False)  # with the rights that new files have here
     try:
         write(temporary)
-        temporary.chmod(0o644)
         _to_disk(temporary)
         temporary.replace(path)
         if os.name == "posix":  # elsewhere a folder cannot be opened

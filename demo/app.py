@@ -96,8 +96,10 @@ class Demo:
             raise gr.Error("Drop a file first.", print_exception=False)
         try:
             table = read_table(path)
-            batches = predicted(self.extract, table, column, threshold=0.0, aspects=names(aspects))
-            return {"features": table.features, "batches": list(limited(batches)), "empty": table.empty}
+            table.batches = list(limited(table.batches))  # too many are told before the model runs
+            batches = list(predicted(self.extract, table, column, threshold=0.0, aspects=names(aspects)))
+            folder = tempfile.TemporaryDirectory(prefix="d2e2s-")  # goes when the session does
+            return {"features": table.features, "batches": batches, "empty": table.empty, "folder": folder}
         except (ValueError, OSError) as error:
             raise gr.Error(str(error).replace(path, Path(path).name), print_exception=False) from None
 
@@ -108,12 +110,11 @@ class Demo:
         batches = [kept(batch, threshold) for batch in found["batches"]]
         counts = aspect_counts(batches)
         shown = sorted(counts.items(), key=lambda item: (-item[1].total(), item[0]))[:MOST_ASPECTS]
-        folder = Path(tempfile.mkdtemp(prefix="d2e2s-"))
-        paths = str(folder / "triplets.csv"), str(folder / "triplets.jsonl")
+        paths = [str(Path(found["folder"].name) / name) for name in ("triplets.csv", "triplets.jsonl")]
         for path in paths:
             write_table(path, batches, Features({**found["features"], OUTPUT_COLUMN: TRIPLETS}))
         summary = self.summary(batches, counts, len(shown), found["empty"])
-        return drawing.shares(shown, self.config.sentiment_labels), summary, *paths
+        return drawing.shares(shown, self.config.sentiment_labels), summary, paths[0], paths[1]
 
     def summary(self, batches: Sequence[Columns], counts: dict[str, Counter[str]], shown: int, empty: int) -> str:
         """How much was read and found, and what of it is in the chart."""
@@ -147,7 +148,7 @@ def limited(batches: Iterable[Columns]) -> Iterator[Columns]:
     """
     rows = 0
     for batch in batches:
-        rows += len(batch[OUTPUT_COLUMN])
+        rows += len(next(iter(batch.values())))
         if rows > MOST_ROWS:
             raise ValueError(f"more than {MOST_ROWS} rows: too many for the demo, use d2e2s predict FILE --out FILE")
         yield batch

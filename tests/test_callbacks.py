@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,12 @@ def test_costs(peeking: tuple[Path, dict[str, Any]]) -> None:
     assert 0 < figures["train_seconds_per_step"] < figures["train_runtime"]
     assert 0.01 < figures["train_peak_memory_gb"] < 100
     assert set(Costs().figures(torch.device("cpu"))) == {"train_peak_memory_gb"}
+
+
+def test_memory_is_left_out_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert Costs().figures(torch.device("cpu")) == {}
 
 
 def test_predictions_without_heads_are_kept(peeking: tuple[Path, dict[str, Any]]) -> None:

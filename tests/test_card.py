@@ -179,6 +179,8 @@ def test_the_length_of_the_training_is_the_one_that_counted(
         ({"processes": 1}, "another recipe than .* (processes)"),
         ({"arguments": {"training": {**TRAINING, "max_steps": 9}}}, "another recipe than .* (max_steps, "),
         ({"encoder": "bert-base-cased"}, "another recipe than .* (encoder)"),
+        ({"parser_train_sentences": 2960}, "another recipe than .* (parser_train_sentences)"),
+        ({"earlier_training": [{"data": "VADER", "sentences": 9}]}, "another recipe than .* (earlier_training)"),
         ({"arguments": {"config": {"fusion_type": "tin"}}}, "another recipe than .* (dropout, fusion_type)"),
     ],
 )

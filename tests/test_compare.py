@@ -53,6 +53,21 @@ def test_a_default_said_aloud_is_the_same_recipe() -> None:
     assert found.seeds == [1, 2]
 
 
+@pytest.mark.parametrize("told", [{"optim": "sgd"}, {"max_grad_norm": 9.0}, {"early_stopping_patience": 2}])
+def test_whatever_the_training_was_told_makes_another_recipe(told: dict[str, Any]) -> None:
+    other = run(2, 0.6)
+    other["arguments"]["training"] |= told
+    assert [each.seeds for each in compare.configurations([run(1, 0.5), other])] == [[1], [2]]
+    assert [each.seeds for each in compare.configurations([run(1, 0.5), run(2, 0.6) | {"processes": 2}])] == [[1], [2]]
+
+
+def test_data_without_a_name_goes_by_its_folder() -> None:
+    runs = [run(1, 0.5), run(1, 0.6)]
+    for results, name in zip(runs, ("14res", "14lap"), strict=True):
+        results["arguments"]["data"] = {"dataset_name": None, "test_file": f"data/{name}/test.jsonl"}
+    assert [each.data for each in compare.configurations(runs)] == ["14lap", "14res"]
+
+
 def test_what_was_not_there_before_was_off() -> None:
     older, newer = run(1, 0.5), run(2, 0.6)
     older["arguments"]["training"].pop("adversarial_distance", None)

@@ -102,6 +102,9 @@ def test_the_threshold_changes_chart_and_results(demo: app.Demo, table: Path) ->
     _, summary, csv_path, _ = demo.show_file(found, 1.1)
     assert summary.startswith("0 triplets in 3 rows") and csv_path
     assert len(Path(csv_path).read_text(encoding="utf-8-sig").splitlines()) == 4
+    assert demo.show_file(found, 0.0)[2] == csv_path  # no folder more for each move of the slider
+    del found
+    assert not Path(csv_path).parent.exists()
 
 
 def test_counts_by_aspect_leave_capitals_alone() -> None:
@@ -134,7 +137,7 @@ def test_a_bad_file_is_said_without_its_folder(
     path = tmp_path / "reviews.csv"
     path.write_bytes(content)
     demo = app.Demo.__new__(app.Demo)
-    demo.extract = lambda texts, **options: [[] for _ in texts]  # type: ignore[assignment]
+    demo.extract = None  # type: ignore[assignment]  # all of it is told before the model runs
     with pytest.raises(app.gr.Error, match=message) as raised:
         demo.read_file(str(path), column, "")
     assert str(tmp_path) not in str(raised.value)

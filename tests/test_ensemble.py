@@ -14,8 +14,8 @@ from tiny_runs import command, write_data
 from transformers import AutoModel
 
 from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, compare, report
-from d2e2s import card as card_of
 from d2e2s.arguments import parse_arguments
+from d2e2s.recipe import recipe_of
 from d2e2s.train import main
 
 RATES = {"learning_rate": 2e-3, "head_learning_rate": 5e-3}
@@ -161,8 +161,7 @@ def test_an_ensemble_from_files_to_figures(
     assert figures["seed"] == single["seed"] and figures["arguments"]["config"] == single["arguments"]["config"]
     assert compare.describe(figures)[2] == f"2 × {compare.describe(single)[2]}"
     # It is no further seed of its models' recipe, and what it was made with is not shown as theirs.
-    for recipe in (compare.recipe, card_of.recipe):
-        assert recipe(figures) != recipe({**figures, "ensemble_size": 1})
+    assert recipe_of(figures) != recipe_of({**figures, "ensemble_size": 1})
     assert "The first model's agreement with the given trees" in card
     shown = dict(report.details(report.read_run(folder)))
     assert shown["ensemble size"] == 2 and "--learning_rate" not in shown

@@ -20,7 +20,7 @@ from tiny_models import tiny_checkpoint, tiny_encoder
 from d2e2s import TripletExtractionPipeline, cli, predict, tables, train
 from d2e2s.predict import load_pipeline, write_predictions
 from d2e2s.shards import read_predictions
-from d2e2s.table_writers import TRIPLETS, harmless, rows_of
+from d2e2s.table_writers import TRIPLETS, harmless, rows_of, write_table
 from d2e2s.tables import read_table
 
 TEXTS = ["The food was great. The service was slow!", "It was great", "naïve 食べ物 😀 good"]
@@ -164,6 +164,17 @@ def test_csv_has_a_line_for_each_triplet(extract: TripletExtractionPipeline, tmp
     assert len(rows) > len(given) and sum(not row[-1] for row in rows) == 1
 
 
+def test_shards_of_a_folder_become_one_csv(model: Path, tmp_path: Path) -> None:
+    """As docs/scale.md says it is done."""
+    path, out = _input(tmp_path, ".csv"), tmp_path / "shards"
+    words = ["predict", str(path), "--model", str(model), "--threshold", "0.3", "--out"]
+    assert cli.main([*words, str(out), "--rows_per_shard", "2"]) == 0
+    assert cli.main([*words, str(tmp_path / "one.csv")]) == 0
+    rows = read_predictions(out)
+    write_table(str(tmp_path / "all.csv"), rows.iter(2), rows.features)
+    assert _csv_rows(tmp_path / "all.csv") == _csv_rows(tmp_path / "one.csv")
+
+
 def test_columns_of_csv_keep_their_names(model: Path, tmp_path: Path) -> None:
     path, out = tmp_path / "a.csv", tmp_path / "b.csv"
     path.write_text("text,score,predicted_score,aspect\ngood food,5,4,x\n", encoding="utf-8")
@@ -234,6 +245,30 @@ def test_rows_without_text_are_counted(model: Path, tmp_path: Path, capsys: pyte
     assert cli.main(["predict", str(path), "--model", str(model), "--out", str(out)]) == 0
     assert [row["predicted_triplets"] for row in _read(out)[1:]] == [[], []]
     assert "2 rows without text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["predict", "run_aste.py"])
+def test_the_input_is_not_written_over(
+    command: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, link = _input(tmp_path, ".csv"), tmp_path / "link.csv"
+    link.symlink_to(path)
+    if command == "predict":
+        assert cli.main(["predict", str(path), "--model", str(model), "--out", str(link)]) == 2
+    else:
+        words = ["--do_predict", "--predict_file", str(path), "--model_name_or_path", str(model), "--use_cpu"]
+        assert train.main([*words, "--output_file", str(link)]) == 2
+    assert f"error: {link}: is the file that is read" in capsys.readouterr().err
+    assert path.read_text(encoding="utf-8") == CONTENTS[".csv"]
+
+
+def test_progress_is_told_while_a_batch_of_rows_is_read(extract: TripletExtractionPipeline) -> None:
+    told: list[int] = []
+    extract.progress = told.append
+    found = extract([f"{text} {text}" for text in TEXTS] * 3, batch_size=2)
+    extract.progress = None
+    assert len(told) > 5 and max(told) == 2 and len(found) == 9
+    assert list(predict.with_progress(extract, [1, 2])) == [1, 2] and extract.progress is None
 
 
 def test_no_model_names_the_quickstart(

@@ -88,6 +88,19 @@ def test_faults_name_file_and_line(
     assert not out.exists()
 
 
+def test_documents_of_several_files_by_id(sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only those that were asked for, each whole."""
+    other = tmp_path / "other.conllu"
+    other.write_text(SAMPLE.replace("= one", "= on"), encoding="utf-8")
+    words = ["--input", str(sample), str(other), "--output_dir", str(tmp_path / "out"), "--documents"]
+    assert main([*words, "on"]) == 0
+    splits = (read_records(tmp_path / "out" / f"{split}.jsonl") for split in ("train", "dev", "test"))
+    found = [record["id"] for records in splits for record in records]
+    assert found == ["on-1", "on-2", "one-1", "one-2"]
+    assert main([*words, "x"]) == 2
+    assert "no sentence has an id that begins with 'x'" in capsys.readouterr().err
+
+
 def test_split_keeps_order_and_documents_whole() -> None:
     documents = [[{"id": f"{number}-{part}"} for part in range(number % 3 + 1)] for number in range(20)]
     splits = split_documents(documents)
@@ -103,6 +116,9 @@ def test_the_reviews_of_ewt(shared_data: Path, tmp_path: Path) -> None:
     assert main(["--input", str(source), "--output_dir", str(tmp_path)]) == 0
     splits = {split: read_records(tmp_path / f"{split}.jsonl") for split in ("train", "dev", "test")}
     records = sum(splits.values(), [])
+    # As in the file, which holds the reviews alone, so they can be taken from the whole treebank.
+    assert main(["--input", str(source), "--output_dir", str(tmp_path / "again"), "--documents", "reviews-"]) == 0
+    assert [read_records(tmp_path / "again" / f"{split}.jsonl") for split in splits] == [*splits.values()]
     assert len(records) == 3814
     assert sum(len(record["tokens"]) for record in records) == 55588
     assert all(record["heads"].count(0) == 1 for record in records)

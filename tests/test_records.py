@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,14 @@ def test_reading_names_the_line(tmp_path: Path, line: str) -> None:
     path.write_text(json.dumps(record()) + "\n\n" + line + "\n", encoding="utf-8")
     with pytest.raises(RecordError, match=r"rows\.jsonl:3: "):
         read_records(path)
+
+
+@pytest.mark.parametrize(("mask", "rights"), [(0o077, 0o600), (0o002, 0o664)])
+def test_files_have_the_rights_that_new_files_have(mask: int, rights: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        write_records(tmp_path / "a.jsonl", [])
+        write_records(tmp_path / "a.parquet", [])
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {rights}

@@ -73,6 +73,15 @@ def test_search(
     assert not list((tmp_path / "out").rglob("*.safetensors"))
 
 
+def test_trials_are_worth_their_triplet_f1_whatever_chooses_their_epoch(configuration: Path) -> None:
+    """A loss is more than 1 where little was learned."""
+    out = configuration.parent / "out"
+    words = [str(configuration), "--output_dir", str(out), "--metric_for_best_model", "eval_loss"]
+    assert main([*words, "--trials", "1"]) == 0
+    study = optuna.load_study(study_name="triplet_f1", storage=f"sqlite:///{out / 'trials.db'}")
+    assert study.best_value < 0.5
+
+
 @pytest.mark.parametrize("end", ["pruned", "diverged"])
 def test_nothing_is_kept_of_a_bad_trial(end: str, configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the average of its weights, which has its model, and which each step of later trials would go on with."""

@@ -1,0 +1,58 @@
+"""What makes two runs comparable: their results file, its data and its recipe, which is all but the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from .arguments import DataArguments
+from .configuration_d2e2s import D2E2SConfig
+
+Figures = Mapping[str, Any]
+
+RESULTS = "all_results.json"
+# What the training was told and its figures depend on; where and how things are logged is left out.
+TRAINING = (
+    "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
+    "head_learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim",
+    "early_stopping_patience", "ema_decay", "token_mask_rate", "adversarial_distance",
+    "bf16", "fp16", "seed",
+)  # fmt: skip
+# Choices of the model, which a run tells only if it was told them, and of which every table speaks.
+CHOICES = ("fusion_type", "semantic_gcn", "syntactic_gcn")
+# What a run trained on besides its data, absent where there is none.
+FURTHER_DATA = ("further_train_sentences", "parser_train_sentences", "earlier_training")
+
+
+def recipe_of(figures: Figures) -> dict[str, Any]:
+    """All that makes two runs comparable, but the seed; what came to the code later was off before."""
+    arguments = figures["arguments"]
+    told = {name: arguments["training"].get(name, 0.0) for name in TRAINING if name != "seed"}
+    return {
+        "data": data_name(figures),
+        "encoder": figures["encoder"],
+        **{name: figures.get(name) for name in FURTHER_DATA},
+        "ensemble_size": figures.get("ensemble_size", 1),
+        "processes": figures.get("processes", 1),
+        **{name: getattr(D2E2SConfig, name) for name in CHOICES},
+        **arguments["config"],
+        **one_length(told),
+    }
+
+
+def data_name(figures: Figures) -> str:
+    """Name of the data set for people."""
+    told, known = figures["arguments"]["data"], {each.name for each in fields(DataArguments)}
+    return DataArguments(**{name: value for name, value in told.items() if name in known}).title()
+
+
+def trained_with(figures: Figures) -> dict[str, Any]:
+    """The arguments that make the recipe, and the seed."""
+    return one_length({name: figures["arguments"]["training"].get(name) for name in TRAINING})
+
+
+def one_length(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a training without the one of steps and epochs that does not count: steps do where they are set."""
+    other = "num_train_epochs" if (told.get("max_steps") or 0) > 0 else "max_steps"
+    return {name: value for name, value in told.items() if name != other}
