@@ -12,6 +12,7 @@ a part may be made anywhere, at any time, even twice at once, and no row is lost
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -258,7 +259,7 @@ def read_predictions(folder: str | Path) -> IterableDataset:
     if missing := output.missing():
         total = len(output.manifest.parts)
         raise ValueError(f"{folder}: {len(missing)} of {total} shards are missing: run the same command again")
-    shards = [str(output.shard(number)) for number in range(len(output.manifest.parts))]
+    shards = [glob.escape(str(output.shard(number))) for number in range(len(output.manifest.parts))]
     return load_dataset("parquet", data_files=shards, split="train", streaming=True)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -141,7 +142,7 @@ def _rows(path: str) -> Iterator[dict[str, Any]]:
 
 
 def _parquet_table(path: str) -> Table:
-    rows = load_dataset("parquet", data_files=path, split="train", streaming=True)
+    rows = load_dataset("parquet", data_files=glob.escape(path), split="train", streaming=True)
     return Table(path, rows.features, _read_parquet(path, rows.iter(ROWS_AT_ONCE)))
 
 

@@ -175,6 +175,17 @@ def test_shards_of_a_folder_become_one_csv(model: Path, tmp_path: Path) -> None:
     assert _csv_rows(tmp_path / "all.csv") == _csv_rows(tmp_path / "one.csv")
 
 
+def test_brackets_and_stars_in_names_are_no_patterns(model: Path, tmp_path: Path) -> None:
+    for name, text in (("a[1].parquet", "good food"), ("a1.parquet", "bad"), ("a*.parquet", "fine")):
+        Dataset.from_list([{"text": text}]).to_parquet(tmp_path / name)
+        shards = tmp_path / f"shards of {Path(name).stem}"
+        for out in (tmp_path / "out.jsonl", shards):
+            assert cli.main(["predict", str(tmp_path / name), "--model", str(model), "--out", str(out)]) == 0
+        rows = rows_of_lines(tmp_path / "out.jsonl")
+        assert [row["text"] for row in rows] == [text]
+        assert list(read_predictions(shards)) == rows
+
+
 def test_columns_of_csv_keep_their_names(model: Path, tmp_path: Path) -> None:
     path, out = tmp_path / "a.csv", tmp_path / "b.csv"
     path.write_text("text,score,predicted_score,aspect\ngood food,5,4,x\n", encoding="utf-8")
