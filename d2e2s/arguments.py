@@ -182,7 +182,7 @@ class TripletTrainingArguments(TrainingArguments):
         default=False,
         metadata={
             "help": "Also score test after each epoch into peeked_at_test.json, to compare with figures that were "
-            "chosen on test. Nothing reads it: dev still selects."
+            "chosen on test. No run reads it: dev still selects."
         },
     )
 
@@ -305,7 +305,7 @@ class Arguments:
             raise ValueError(
                 "--parser_file is for training: give --do_train, or --parser_test_file to score the parser"
             )
-        if not self.makes_model and self._holds_trained_model():
+        if not self.makes_model and (self._holds_trained_model() or any(self.output_dir.glob("*.safetensors"))):
             raise ValueError(f"{self.output_dir}: holds a model that was trained; give its scores an --output_dir")
 
     def _check_ensemble(self) -> None:
@@ -387,20 +387,20 @@ class Source(NamedTuple):
 def _still_said(source: Source, later: Sequence[Source]) -> list[str]:
     """The words of a source without what a later one unsets, or replaces: where the model starts from."""
     gone = {name for other in later for name in other.unset}
-    if any(_name(word) in STARTS for other in later for word in other.words):
+    if any(argument_name(word) in STARTS for other in later for word in other.words):
         gone |= STARTS
     kept, dropped = [], False
     for word in source.words:
         if word.startswith("--"):
-            dropped = _name(word) in gone
+            dropped = argument_name(word) in gone
         if not dropped:  # neither the argument, nor what follows it
             kept.append(word)
     return kept
 
 
-def _name(word: str) -> str:
-    """The argument that a word of a command line names; no argument's name for any other word."""
-    return word.removeprefix("--").split("=")[0] if word.startswith("--") else ""
+def argument_name(word: str) -> str:
+    """The argument that a word of a command line names, `--train-file` as well; empty for any other word."""
+    return word.removeprefix("--").split("=")[0].replace("-", "_") if word.startswith("--") else ""
 
 
 def _file_arguments(path: Path, known: set[str]) -> Source:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -26,10 +27,10 @@ import yaml
 from huggingface_hub.errors import StrictDataclassError
 from optuna.trial import TrialState
 
-from .arguments import Arguments, ConfigArguments, TripletTrainingArguments
+from .arguments import Arguments, ConfigArguments, TripletTrainingArguments, argument_name
 from .errors import EXPECTED, refuse
 from .study_plan import Values, parse_values, write_yaml
-from .train import _build_trainer, _load_splits, _tokenize_splits, build_model
+from .train import _build_trainer, _load_splits_and_further, _tokenize_splits, build_model
 from .trainer import DivergedError, TripletTrainer
 
 STORAGE = "trials.db"
@@ -94,7 +95,7 @@ def build_trainer(arguments: Arguments, space: Values) -> TripletTrainer:
     if "early_stopping_patience" in space:  # any, for the trainer to stop early at all: each trial brings its own
         arguments.training.early_stopping_patience = 1
         arguments.check()
-    splits = _load_splits(arguments)
+    splits, _ = _load_splits_and_further(arguments)
     model, processor = build_model(arguments, splits["train"])
     trainer = _build_trainer(arguments, model, processor, _tokenize_splits(arguments, processor, splits))
 
@@ -109,11 +110,14 @@ def build_trainer(arguments: Arguments, space: Values) -> TripletTrainer:
     return trainer
 
 
-def search(arguments: Arguments, space: Values, trials: int) -> optuna.Study:
+def search(arguments: Arguments, space: Values, trials: int, settings: Values) -> optuna.Study:
     """Try arguments until there are `trials` in the storage of the output folder.
 
+    Args:
+        settings: all that was said, for the storage.
+
     Raises:
-        ValueError, OSError: arguments or data that do not fit.
+        ValueError, OSError: arguments or data that do not fit; or the trials in the storage had other settings.
     """
     trainer = build_trainer(arguments, space)
 
@@ -130,6 +134,7 @@ def search(arguments: Arguments, space: Values, trials: int) -> optuna.Study:
         return max(entry["eval_triplet_f1"] for entry in evaluated if "eval_triplet_f1" in entry)
 
     found = open_study(arguments)
+    check_settings(found, settings, arguments.output_dir)
     done = len(found.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)))
     if done < trials:
         trainer.hyperparameter_search(
@@ -159,6 +164,16 @@ def open_study(arguments: Arguments) -> optuna.Study:
     )
 
 
+def check_settings(found: optuna.Study, settings: Values, folder: Path) -> None:
+    """Whether earlier trials were made with the same settings; writes those of the first."""
+    settings = json.loads(json.dumps(settings, default=str))
+    before = found.user_attrs.get("settings", settings)
+    if changed := sorted(name for name in before | settings if before.get(name) != settings.get(name)):
+        was = ", ".join(f"{name} {before.get(name)!r}" for name in changed)
+        raise ValueError(f"{folder}: was begun with {was}, other than now; give the search another --output_dir")
+    found.set_user_attr("settings", settings)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `d2e2s search`; errors of input or output are one line on stderr and exit code 2."""
     options, words = _parser().parse_known_args(sys.argv[1:] if argv is None else argv)
@@ -180,27 +195,34 @@ def run(options: argparse.Namespace, words: Sequence[str]) -> None:
     arguments = parse_values({"output_dir": "outputs/search", **base, **FIXED}, words)
     if arguments.training.do_predict:
         raise ValueError("a search never reads test: leave out --do_predict")
-    found = search(arguments, space, options.trials)
+    if arguments.data.parser_file:
+        raise ValueError("a search trains on triplets alone: leave --parser_file to the training that follows it")
+    settings = said(arguments, base, words)
+    found = search(arguments, space, options.trials, {**settings, "space": space})
     finished = sorted(found.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: -(trial.value or 0.0))
     for trial in finished:
         print(f"{100 * (trial.value or 0.0):6.2f}  " + ", ".join(f"{k} {_short(v)}" for k, v in trial.params.items()))
     print(f"{len(finished)} of {len(found.trials)} trials came to their end; the others were bad ones, stopped early")
     if not finished:
         raise ValueError(f"{arguments.output_dir}: no trial came to its end")
-    _write_best(arguments, base, words, finished[0].params)
+    _write_best(arguments.output_dir, {**settings, **finished[0].params})
 
 
-def _write_best(arguments: Arguments, base: Values, words: Sequence[str], params: Values) -> None:
+def said(arguments: Arguments, base: Values, words: Sequence[str]) -> Values:
+    """The values of the arguments that the file or the command line speaks of, but those that a search fixes."""
+    groups = (arguments.model, arguments.config, arguments.data, arguments.training)
+    values = {name: value for group in groups for name, value in vars(group).items()}
+    names = [*base, *filter(None, map(argument_name, words))]
+    names = [name if name in values else name.removeprefix("no_") for name in names]
+    plain = {name: getattr(values[name], "value", values[name]) for name in names}  # of an Enum
+    return {name: value for name, value in plain.items() if name not in (*FIXED, "output_dir")}
+
+
+def _write_best(folder: Path, values: Values) -> None:
     """A configuration for `d2e2s train` with all that was said and found."""
-    said = [*base, *(word[2:].split("=")[0] for word in words if word.startswith("--"))]
-    groups = [vars(group) for group in (arguments.model, arguments.config, arguments.data, arguments.training)]
-    values = {name: next(group[name] for group in groups if name in group) for name in said}
-    plain = {name: getattr(value, "value", value) for name, value in values.items()}  # of an Enum
-    output = {"do_train": True, "do_eval": True, "output_dir": str(arguments.output_dir / "best")}
-    chosen = {name: value for name, value in plain.items() if name not in FIXED}
-    path = arguments.output_dir / BEST
-    write_yaml(path, {**chosen, **params, **output})
-    print(f"d2e2s train {path}")
+    output = {"do_train": True, "do_eval": True, "output_dir": str(folder / "best")}
+    write_yaml(folder / BEST, {**values, **output})
+    print(f"d2e2s train {folder / BEST}")
 
 
 def _short(value: Any) -> str:

@@ -53,8 +53,8 @@ LIMITS = """## What the figures do not show
 - *No difference shown* is not *no difference*: the intervals say how large it may be.
 - One encoder, one recipe for all rows, and as many seeds as stand in the table: with another encoder, or a learning
   rate chosen for each row, the order may be another.
-- The tests take the test sentences as a sample of such reviews, in English, of restaurants and laptops, annotated by
-  these annotators. They do not speak of other languages, other things reviewed, or other annotators.
+- The tests take the test sentences as a sample of more such sentences, annotated by these annotators. They do not speak
+  of other languages, other things reviewed, or other annotators.
 - Rows that change one thing are not a test of that thing in every other company.
 - Time and memory are those of the machine named, with as many runs at once as stated: they rank the rows, no more.
 """
@@ -93,7 +93,7 @@ def _line(study: Study, row: str, runs: Sequence[Values], deviation: Deviation |
     return {
         "row": row,
         "seeds": [run["seed"] for run in scored],
-        "dev_f1": _spread([run[f"eval{suffix}_triplet_f1"] for run in scored]),
+        "dev_f1": _spread([run[key] for run in scored if (key := f"eval{suffix}_triplet_f1") in run]),
         "test_f1": _spread([run[f"test{suffix}_triplet_f1"] for run in scored], deviation),
         "chosen_on_test_f1": _spread([best["triplet_f1_whole_batches"] for best in peeked]),
         "chosen_on_test_sentences": peeked[0]["sentences_whole_batches"] if peeked else None,

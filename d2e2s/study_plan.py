@@ -205,9 +205,12 @@ def check_runs(runs: Sequence[Run]) -> None:
     """
     for run in {(run.dataset, run.row): run for run in runs}.values():
         try:
-            data = parse_values({**run.arguments, "output_dir": run.name}).data
+            arguments = parse_values({**run.arguments, "output_dir": run.name})
         except ValueError as error:
             raise ValueError(f"{run.name}: {error}") from None
+        data, training = arguments.data, arguments.training
+        if not (training.do_train and training.do_predict):
+            raise ValueError(f"{run.name}: a study compares figures of test: give do_train and do_predict")
         for file in (data.train_file, data.validation_file, data.test_file):
             if file is None or not Path(file).is_file():
                 raise FileNotFoundError(f"{run.name}: no data file {file}; prepare the data first")

@@ -75,10 +75,8 @@ def run(arguments: Arguments) -> Figures:
     if arguments.data.predict_file is not None:
         predict_raw_text(arguments)
         return {}
-    splits, trees = _load_splits(arguments), _load_trees(arguments)
-    held_out = _load_held_out(arguments.data, splits)
-    further = _load_further(arguments.data, held_out)
-    splits.get("train", []).extend(further)
+    splits, further = _load_splits_and_further(arguments)
+    trees = _load_trees(arguments)
     last_checkpoint = _find_checkpoint(arguments)
     if training.should_save:
         keep_private(arguments.output_dir)
@@ -104,6 +102,9 @@ def run(arguments: Arguments) -> Figures:
             _clear_checkpoints(trainer)
         trainer.add_callback(costs := Costs())
         figures |= trainer.train(resume_from_checkpoint=last_checkpoint).metrics | costs.figures(training.device)
+        if trainer.is_world_process_zero():
+            for path in arguments.output_dir.glob("predictions_*.jsonl"):  # those of the model that was there before
+                path.unlink()
         trainer.save_model()
         trainer.save_state()
     elif not arguments.makes_model and not training.choose_threshold:
@@ -310,6 +311,14 @@ def _clear_checkpoints(trainer: TripletTrainer) -> None:
         for checkpoint in Path(str(trainer.args.output_dir)).glob("checkpoint-[0-9]*"):
             shutil.rmtree(checkpoint)
     trainer.accelerator.wait_for_everyone()
+
+
+def _load_splits_and_further(arguments: Arguments) -> tuple[dict[str, list[Record]], list[Record]]:
+    """The splits, train without held-out sentences and with those of further data; and these."""
+    splits = _load_splits(arguments)
+    further = _load_further(arguments.data, _load_held_out(arguments.data, splits))
+    splits.get("train", []).extend(further)
+    return splits, further
 
 
 def _load_splits(arguments: Arguments) -> dict[str, list[Record]]:
@@ -576,6 +585,7 @@ def _evaluate(
     A threshold that the trainer was given stays.
     """
     config = trainer.model.config
+    trainer.model.to(trainer.args.device)  # where --bf16_full_eval has the Trainer put it when it predicts only
     decisions = pair_decisions(trainer.model, trainer.batches(dataset))
     if calibrate:
         config.temperature = fit_temperature(decisions)

@@ -300,8 +300,9 @@ class Converter:
     def _pairs(
         self, document: Document, places: dict[str, Place]
     ) -> dict[tuple[tuple[int, int], tuple[int, int]], tuple[str, str]]:
-        """Sentiment, and text for messages, of each pair of aspect and opinion words; each pair once."""
+        """Sentiment, and text for messages, of each pair of aspect and opinion words; each pair once, none with two."""
         pairs: dict[tuple[tuple[int, int], tuple[int, int]], tuple[str, str]] = {}
+        contradictory = set()
         for link in document.links:
             try:
                 keys = self._ordered(document, link, places)
@@ -310,6 +311,7 @@ class Converter:
                 sentiment = self._sentiment(document, (link.labels, opinion.labels, aspect.labels), text)
                 pair = (places[keys[0]][1:], places[keys[1]][1:])
                 if pairs.get(pair, (sentiment,))[0] != sentiment:
+                    contradictory.add(pair)
                     what = f"{text!r} is {pairs[pair][0]} and {sentiment}"
                     raise Fault("two sentiments", text, document.where, what, "one sentiment for a pair")
             except Fault as fault:
@@ -318,7 +320,7 @@ class Converter:
             if pair in pairs:
                 self.report.note(document.id, "twice", text, sentiment, "kept once")
             pairs[pair] = (sentiment, text)
-        return pairs
+        return {pair: found for pair, found in pairs.items() if pair not in contradictory}
 
     def _ordered(self, document: Document, link: Link, places: dict[str, Place]) -> tuple[str, str]:
         """The keys of a relation's aspect and opinion; tools let it be drawn from either end."""

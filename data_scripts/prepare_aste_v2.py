@@ -431,10 +431,14 @@ def prepare(options: argparse.Namespace) -> None:
     held_out = held_out_texts(options.exclude_shared_with)
     records: dict[str, list[Record]] = {}
     reports: dict[str, SplitReport] = {}
+    names: dict[Path, str] = {}
     for name in options.name:
         for split in SPLITS:
             text = find_file(name, split, options.text_dir, TEXT_FILE, TEXT_URL, options.allow_unverified)
             parses = find_file(name, split, options.parse_dir, PARSE_FILE, PARSE_URL, options.allow_unverified)
+            if names.setdefault(text, name) != name:
+                what = f"is read as {names[text]} and as {name}"
+                raise RecordError(str(text), what, f"a folder for each in {text.parent}")
             rows, report = read_split(name, split, text, parses, options)
             seen = [" ".join(row["tokens"]) in held_out.get(split, set()) for row in rows]
             kept = [row for row, drop in zip(rows, seen, strict=True) if not drop]

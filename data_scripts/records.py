@@ -204,13 +204,15 @@ def write_records(path: str | Path, rows: Iterable[Record]) -> None:
     """Check and write records as `.jsonl` or `.parquet`; the file appears whole or not at all.
 
     Raises:
-        RecordError: a row that is no record; the file is then left as it was.
+        RecordError: a row that is no record, or (Parquet) has other fields too; the file is then left as it was.
     """
     path = Path(path)
     checked = list(rows)
     for number, row in enumerate(checked, start=1):
         validate_record(row, f"{path}:{number}")
     if path.suffix == ".parquet":
+        if others := sorted({name for row in checked for name in row} - set(FEATURES)):
+            raise RecordError(str(path), f"records with {', '.join(others)}", "the fields of a record alone, or .jsonl")
         columns = {name: [row.get(name) for row in checked] for name in FEATURES}
         dataset = Dataset.from_dict(columns, features=FEATURES)
         write_atomically(path, lambda temporary: dataset.to_parquet(str(temporary)))

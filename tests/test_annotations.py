@@ -281,6 +281,7 @@ def test_a_fault_stops_with_one_line_or_is_left_out(
     assert _read(tmp_path, "train")["8-1"] == [("sushi-bar", "great", "POS")], "the good document is kept"
     entry = _findings(tmp_path)[kind][0]
     assert message in entry["what"] and entry["done"] == "left out"
+    assert not [triplet for key, found in _read(tmp_path, "train").items() if key[0] == "7" for triplet in found]
 
 
 def test_borders_may_be_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

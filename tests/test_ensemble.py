@@ -173,7 +173,10 @@ def test_an_ensemble_from_files_to_figures(
     assert scored["eval_triplet_f1"] == figures["eval_triplet_f1"]
     predicted = [(at / "predictions_test.jsonl").read_text(encoding="utf-8") for at in (again, folder)]
     assert predicted[0] == predicted[1] and '"score"' in predicted[0]
-    # But it is not trained.
+    # Its record stays.
+    assert main(command(data, folder, model_name_or_path=folder, do_eval=True, **plain)) == 2
+    assert f"{folder}: holds a model that was trained" in capsys.readouterr().err
+    # It is not trained.
     refused = command(data, tmp_path / "trained", model_name_or_path=folder, **{**plain, "do_train": True})
     assert main(refused) == 2
     assert f"{folder}: an ensemble is not trained as one" in capsys.readouterr().err

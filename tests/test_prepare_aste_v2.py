@@ -321,6 +321,9 @@ def test_sentences_in_different_splits_are_leaks(raw: Path, tmp_path: Path, caps
     """Within a set and between sets, whichever the splits are; the same split of two sets is none."""
     assert run(raw) == 0
     assert "WARNING" not in capsys.readouterr().err
+    command = ["--name", "14res", "15res", "--text_dir", str(raw), "--parse_dir", str(raw)]
+    assert main([*command, "--output_dir", str(tmp_path / "two")]) == 2
+    assert "train_triplets.txt: is read as 14res and as 15res; expected a folder for each" in capsys.readouterr().err
     for file in list(raw.glob("*_*")):  # two sets of the same sentences, the first with its train in dev as well
         for name in ("14res", "15res"):
             (raw / name).mkdir(exist_ok=True)
@@ -328,7 +331,6 @@ def test_sentences_in_different_splits_are_leaks(raw: Path, tmp_path: Path, caps
     for kind in ("triplets.txt", "dep_triple_polarity_result.json"):
         shutil.copy(raw / f"train_{kind}", raw / "14res" / f"dev_{kind}")
         shutil.copy(raw / f"test_{kind}", raw / "15res" / f"dev_{kind}")
-    command = ["--name", "14res", "15res", "--text_dir", str(raw), "--parse_dir", str(raw)]
     assert main([*command, "--output_dir", str(tmp_path / "two")]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("WARNING")]
     pairs = [

@@ -145,3 +145,11 @@ def test_files_have_the_rights_that_new_files_have(mask: int, rights: int, tmp_p
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {rights}
+
+
+def test_parquet_drops_no_field(tmp_path: Path) -> None:
+    row = {"id": "1", "tokens": ["good"], "triplets": [], "stars": 5}
+    with pytest.raises(RecordError, match=r"a\.parquet: records with stars; expected .* \.jsonl"):
+        write_records(tmp_path / "a.parquet", [row])
+    write_records(tmp_path / "a.jsonl", [row])
+    assert read_records(tmp_path / "a.jsonl") == [row] and not (tmp_path / "a.parquet").exists()

@@ -82,6 +82,27 @@ def test_trials_are_worth_their_triplet_f1_whatever_chooses_their_epoch(configur
     assert study.best_value < 0.5
 
 
+def test_a_search_goes_on_with_its_own_trials_only(
+    configuration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other data is another search; a spelling with hyphens is none."""
+    words = [str(configuration), "--output_dir", str(tmp_path / "out"), "--trials", "1"]
+    assert main([*words, "--num-train-epochs", "1", "--head-size", "24"]) == 0
+    assert main([*words, "--num_train_epochs", "1", "--head_size=24"]) == 0
+    assert parse_arguments([str(tmp_path / "out" / "best.yaml")]).config.head_size == 24
+    assert (
+        main([*words, "--num_train_epochs", "1", "--head_size", "24", "--train_file", str(SAMPLE / "dev.jsonl")]) == 2
+    )
+    error = capsys.readouterr().err
+    assert "was begun with train_file" in error and "give the search another --output_dir" in error
+
+
+def test_a_search_holds_out_what_it_is_told_to(configuration: Path, tmp_path: Path) -> None:
+    words = [str(configuration), "--output_dir", str(tmp_path / "out"), "--trials", "1"]
+    assert main([*words, "--held_out_file", str(tmp_path / "train.jsonl")]) == 2
+    assert main([*words, "--parser_file", str(SAMPLE / "train.jsonl")]) == 2
+
+
 @pytest.mark.parametrize("end", ["pruned", "diverged"])
 def test_nothing_is_kept_of_a_bad_trial(end: str, configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the average of its weights, which has its model, and which each step of later trials would go on with."""

@@ -328,6 +328,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"rows": {"a": {"lerning_rate": 1}}, "questions": []},
         "toy/a-seed3: unknown key 'lerning_rate'",
     ),
+    "no test": (
+        {"base": {"encoder_name_or_path": "e", "train_file": "a", "validation_file": "b", "do_train": True}},
+        "toy/tin-basic-seed3: a study compares figures of test: give do_train and do_predict",
+    ),
     "no data": ({"datasets": {"absent": None}}, "absent/train.jsonl; prepare the data first"),
 }
 

@@ -711,8 +711,10 @@ def test_checkpoints_of_another_run_are_not_mixed_up(
     old.mkdir(parents=True)
     assert main(words()) == 2
     assert "holds checkpoints of an earlier run" in capsys.readouterr().err and old.is_dir()
-    assert main(words(overwrite_output_dir=True, num_train_epochs=1)) == 0
-    assert not old.exists()
+    predictions = tmp_path / "out" / "predictions_test.jsonl"
+    predictions.write_text("of the model before", encoding="utf-8")
+    assert main(words(overwrite_output_dir=True, num_train_epochs=1, do_predict=None)) == 0
+    assert not old.exists() and not predictions.exists()
 
 
 def test_failed_start_deletes_nothing(words: Callable[..., list[str]], tmp_path: Path) -> None:
