@@ -584,9 +584,9 @@ def _evaluate(
 
     A threshold that the trainer was given stays.
     """
-    config = trainer.model.config
-    trainer.model.to(trainer.args.device)  # where --bf16_full_eval has the Trainer put it when it predicts only
-    decisions = pair_decisions(trainer.model, trainer.batches(dataset))
+    model: Any = trainer.model
+    model.to(trainer.args.device)  # where --bf16_full_eval has the Trainer put it when it predicts, no earlier
+    config, decisions = model.config, pair_decisions(model, trainer.batches(dataset))
     if calibrate:
         config.temperature = fit_temperature(decisions)
     output: Any = trainer.predict(dataset, metric_key_prefix="eval")
