@@ -18,7 +18,7 @@ from tiny_models import tiny_checkpoint
 
 from d2e2s import TripletExtractionPipeline, cli, corpus, rows, train
 from d2e2s.predict import load_pipeline, write_predictions
-from d2e2s.rows import Columns, plan_parts, read_part
+from d2e2s.rows import ColumnKinds, plan_parts, read_part
 from d2e2s.shards import Output, read_predictions, read_rejects
 from d2e2s.tables import read_table
 
@@ -160,7 +160,7 @@ def test_parts_begin_and_end_between_rows(size: int, tmp_path: Path, monkeypatch
     monkeypatch.setattr(rows, "ROWS_AT_ONCE", 2)
     path = tmp_path / "a.csv"
     path.write_bytes(b'\xef\xbb\xbf\n"id","text"\r\n1,"a\nb"\r\n\r\n2,"c ""d"", e"\n\n"3\n",f\n4,\n5,"g\r\n"\n\n6,h')
-    columns = Columns()
+    columns = ColumnKinds()
     parts = plan_parts(path, 0, columns, "text", size)
     assert [part.rows for part in parts] == [min(size, 6 - start) for start in range(0, 6, size)]
     batches = [batch for part in parts for batch in read_part(path, part, columns.features, "text")]
