@@ -206,13 +206,13 @@ def write_records(path: str | Path, rows: Iterable[Record]) -> None:
     Raises:
         RecordError: a row that is no record, or (Parquet) has other fields too; the file is then left as it was.
     """
-    path = Path(path)
-    checked = list(rows)
-    for number, row in enumerate(checked, start=1):
+    path, checked = Path(path), list[Record]()
+    for number, row in enumerate(rows, start=1):  # as they come: a parser may take hours for all of them
         validate_record(row, f"{path}:{number}")
-    if path.suffix == ".parquet":
-        if others := sorted({name for row in checked for name in row} - set(FEATURES)):
+        if path.suffix == ".parquet" and (others := sorted(row.keys() - FEATURES.keys())):
             raise RecordError(str(path), f"records with {', '.join(others)}", "the fields of a record alone, or .jsonl")
+        checked.append(row)
+    if path.suffix == ".parquet":
         columns = {name: [row.get(name) for row in checked] for name in FEATURES}
         dataset = Dataset.from_dict(columns, features=FEATURES)
         write_atomically(path, lambda temporary: dataset.to_parquet(str(temporary)))

@@ -97,10 +97,14 @@ def test_a_search_goes_on_with_its_own_trials_only(
     assert "was begun with train_file" in error and "give the search another --output_dir" in error
 
 
-def test_a_search_holds_out_what_it_is_told_to(configuration: Path, tmp_path: Path) -> None:
+def test_a_search_holds_out_what_it_is_told_to(
+    configuration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = [str(configuration), "--output_dir", str(tmp_path / "out"), "--trials", "1"]
     assert main([*words, "--held_out_file", str(tmp_path / "train.jsonl")]) == 2
+    assert "--held_out_file leaves no sentence" in capsys.readouterr().err
     assert main([*words, "--parser_file", str(SAMPLE / "train.jsonl")]) == 2
+    assert "leave --parser_file to the training that follows it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("end", ["pruned", "diverged"])
