@@ -1,5 +1,6 @@
 """What a D2E2S model is: every choice that changes its weights or its answers."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import field
@@ -9,7 +10,29 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+
+# What the models of an ensemble may differ in: how each makes its scores of a sentence, and what it was trained with.
+# Which spans there are, what they are called and which are returned is common to all.
+OWN_FIELDS = (
+    "fusion_type",
+    "semantic_gcn",
+    "syntactic_gcn",
+    "graph_size",
+    "gcn_layers",
+    "gcn_heads",
+    "syntax",
+    "parser_size",
+    "parser_loss_weight",
+    "predicted_graph_rate",
+    "fusion_heads",
+    "head_size",
+    "dropout",
+    "boundary_refinement",
+    "contrastive_loss_weight",
+    "contrastive_temperature",
+    "graph_consistency_weight",
+)
 
 
 def _from_0(fields: dict[str, Any]) -> dict[str, Any]:
@@ -22,8 +45,17 @@ def _from_1(fields: dict[str, Any]) -> dict[str, Any]:
     return {"ensemble_size": 1, **fields}
 
 
+def _from_2(fields: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 held models of one configuration, and said how many."""
+    size = fields.get("ensemble_size", 1)
+    if type(size) is not int or size < 1:
+        raise ValueError(f"ensemble_size must be a whole number, at least 1, got {size!r}")
+    kept = {name: value for name, value in fields.items() if name != "ensemble_size"}
+    return {"others": [{} for _ in range(size - 1)], **kept}
+
+
 # From a version to the next: the saved fields in, the fields of one version later out.
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_0, 1: _from_1}
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_0, 1: _from_1, 2: _from_2}
 
 
 def upgraded(fields: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +107,8 @@ class D2E2SConfig(PreTrainedConfig):
         contrastive_loss_weight: weight of the InfoNCE loss between gold aspects and opinions, 0 = off.
         contrastive_temperature: temperature of that loss.
         graph_consistency_weight: weight of KL(syntactic graph || semantic graph), 0 = off.
-        ensemble_size: models trained apart whose mean decides, see [`D2E2SForTripletExtraction.ensemble_of`].
+        others: of each further model of an ensemble, the fields (of `OWN_FIELDS`) in which it differs from this
+            configuration; empty = one model. See [`D2E2SForTripletExtraction.ensemble_of`].
         sentiment_labels: names of the sentiments, in the order of their ids; empty = POS, NEG, NEU.
         decision_threshold: lowest score of a decoded triplet, chosen on dev by the training script.
         temperature: divides the pair logits before the scores are made; 1 = uncalibrated.
@@ -126,7 +159,7 @@ class D2E2SConfig(PreTrainedConfig):
     contrastive_loss_weight: float = 0.0
     contrastive_temperature: float = 0.07
     graph_consistency_weight: float = 0.0
-    ensemble_size: int = 1
+    others: list[dict[str, Any]] = field(default_factory=list)
     sentiment_labels: list[str] = field(default_factory=list)
     decision_threshold: float = 0.5
     temperature: float = 1.0
@@ -140,7 +173,7 @@ class D2E2SConfig(PreTrainedConfig):
             self.encoder_config = AutoConfig.for_model(fields.pop("model_type", "bert"), **fields)
         self.deprel_labels = list(self.deprel_labels)
         self.sentiment_labels = list(self.sentiment_labels or ["POS", "NEG", "NEU"])
-        self.graph_size = self.graph_size or self._default_graph_size()
+        self.graph_size = self.graph_size or self.default_graph_size
         try:
             super().__post_init__(**kwargs)
         except (AttributeError, IndexError, KeyError, TypeError) as error:
@@ -166,7 +199,7 @@ class D2E2SConfig(PreTrainedConfig):
             if len(set(labels)) < len(labels):
                 raise ValueError(f"{name} holds a label twice: {labels}")
         counts = ("gcn_layers", "gcn_heads", "fusion_heads", "max_span_width", "max_candidates", "max_triplets")
-        sizes = ("graph_size", "parser_size", "head_size", "ensemble_size")
+        sizes = ("graph_size", "parser_size", "head_size")
         for name in (*counts, *sizes, "contrastive_temperature", "temperature"):
             if (getattr(self, name) or 0) <= 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}")
@@ -179,6 +212,14 @@ class D2E2SConfig(PreTrainedConfig):
         if self.uses_graphs:
             self._validate_graph_size()
 
+    def validate_others(self) -> None:
+        """Checked by `@strict` after construction: each model of an ensemble is one that could stand alone."""
+        for place, differences in enumerate(self.others):
+            wrong = ", ".join(sorted({*differences} - {*OWN_FIELDS}))
+            if wrong:
+                raise ValueError(f"others[{place}]: models of an ensemble cannot differ in {wrong}")
+            self._member(differences).validate()
+
     def _validate_graph_size(self) -> None:
         size = cast(int, self.graph_size)
         for name in ("fusion_heads", "gcn_heads"):
@@ -187,7 +228,8 @@ class D2E2SConfig(PreTrainedConfig):
         if size % 2:
             raise ValueError(f"graph_size must be even (the BiLSTM has two directions), got {size}")
 
-    def _default_graph_size(self) -> int:
+    @property
+    def default_graph_size(self) -> int:
         """Half of the encoder's width, rounded up to what the heads and the BiLSTM's two directions divide."""
         step = math.lcm(2, max(self.fusion_heads, 1), max(self.gcn_heads, 1))
         return -(-self.hidden_size // (2 * step)) * step
@@ -198,12 +240,34 @@ class D2E2SConfig(PreTrainedConfig):
         return cast(PreTrainedConfig, self.encoder_config).hidden_size
 
     @property
+    def ensemble_size(self) -> int:
+        """How many models decide."""
+        return 1 + len(self.others)
+
+    @property
+    def members(self) -> "list[D2E2SConfig]":
+        """The configuration of each model that decides: of the one, or of those of an ensemble."""
+        return [self._member(differences) for differences in ({}, *self.others)]
+
+    def _member(self, differences: dict[str, Any]) -> "D2E2SConfig":
+        member = copy.deepcopy(self)
+        member.others = []
+        for name, value in differences.items():
+            setattr(member, name, value)
+        return member
+
+    @property
     def uses_graphs(self) -> bool:
         return self.fusion_type != "none"
 
     @property
     def uses_parser(self) -> bool:
         return self.uses_graphs and self.syntactic_gcn != "none" and self.syntax != "input"
+
+    @property
+    def needs_heads(self) -> bool:
+        """Whether a sentence without heads is refused, by any of the models."""
+        return any(m.uses_graphs and m.syntactic_gcn != "none" and m.syntax == "input" for m in self.members)
 
 
 D2E2SConfig.register_for_auto_class()

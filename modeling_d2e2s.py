@@ -21,7 +21,7 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from .configuration_d2e2s import D2E2SConfig
+from .configuration_d2e2s import OWN_FIELDS, D2E2SConfig
 from .fusion_d2e2s import FUSIONS, MaskedBiLSTM, MultiHeadAttention
 from .graph_d2e2s import (
     SEMANTIC_GCNS,
@@ -296,7 +296,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
     """Aspect sentiment triplets from fused node features: spans, candidates, pairs, decoding.
 
     Or several such models trained apart, whose mean probabilities of spans and of pairs decide (Lakshminarayanan et al.
-    2017), with `config.ensemble_size` above 1: see `ensemble_of`.
+    2017), those of `config.members`: see `ensemble_of`.
     """
 
     def __init__(self, config: D2E2SConfig) -> None:
@@ -310,10 +310,8 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
             size, config.head_size, config.max_span_width, dropout, config.boundary_refinement
         )
         self.pair_scorer = PairScorer(size, config.head_size, len(config.sentiment_labels), dropout)
-        if config.ensemble_size > 1:
-            single = copy.deepcopy(config)
-            single.ensemble_size = 1
-            self.others = nn.ModuleList(type(self)(single) for _ in range(config.ensemble_size - 1))
+        if config.others:
+            self.others = nn.ModuleList(type(self)(member) for member in config.members[1:])
         self.post_init()
 
     @classmethod
@@ -335,21 +333,24 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
     def ensemble_of(cls, models: "Sequence[D2E2SForTripletExtraction]") -> "D2E2SForTripletExtraction":
         """One model of several that were trained apart, in evaluation mode; its weights are theirs, not copies.
 
+        They may differ in fusion, graphs, sizes and what they were trained with (`OWN_FIELDS` of the configuration).
         It costs as much as all of them. Its temperature and threshold are the defaults: both are to be chosen anew.
 
         Raises:
-            ValueError: fewer than two models, an ensemble among them, or models of different configurations.
+            ValueError: fewer than two models, an ensemble among them, or models that differ in anything else.
         """
         if len({id(model) for model in models}) < max(2, len(models)):
             raise ValueError(f"an ensemble has at least two different models, got {len(models)}")
-        config = copy.deepcopy(models[0].config)
+        config, others = copy.deepcopy(models[0].config), []
         for place, model in enumerate(models):
-            if model.config.ensemble_size > 1:
+            if model.config.others:
                 raise ValueError(f"model {place} of the ensemble is an ensemble: give the models that it is made of")
             different = differing_fields(config.to_dict(), model.config.to_dict())
-            if different:
-                raise ValueError(f"models 0 and {place} of the ensemble differ in {', '.join(different)}")
-        config.ensemble_size = len(models)
+            common = [name for name in different if name not in OWN_FIELDS]
+            if common:
+                raise ValueError(f"models 0 and {place} of the ensemble differ in {', '.join(common)}")
+            others.append({name: getattr(model.config, name) for name in different})
+        config.others = others[1:]
         for name in CHOSEN_ON_DEV:
             setattr(config, name, getattr(D2E2SConfig, name))
         with torch.device("meta"):
@@ -399,7 +400,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         Raises:
             ValueError: an ensemble in training mode; see also [`D2E2SModel.forward`].
         """
-        if self.config.ensemble_size > 1 and any(member.training for member in self.members):
+        if self.config.others and any(member.training for member in self.members):
             raise ValueError("an ensemble is not trained as one: train its models, each by itself")
         inputs = (input_ids, attention_mask, word_index, word_mask, heads, token_type_ids)
         readings = [member.read(*inputs) for member in self.members]
@@ -524,17 +525,17 @@ def mean_of_models(logits: Sequence[Tensor]) -> Tensor:
 
 
 CHOSEN_ON_DEV = ("decision_threshold", "temperature")
-# What models trained apart may differ in: the above, and what says nothing about the model.
-MAY_DIFFER = {
+# What does not tell models trained apart from one another: the above, and what says nothing about the model.
+NO_DIFFERENCE = {
     *CHOSEN_ON_DEV,
     *("_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version"),
 }
 
 
 def differing_fields(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Fields of two configurations that models that decide together must share; the encoder's as `encoder_config.x`."""
+    """Fields in which two configurations, as dicts, make different models; the encoder's as `encoder_config.x`."""
     found = []
-    for name in sorted({*first, *second} - MAY_DIFFER):
+    for name in sorted({*first, *second} - NO_DIFFERENCE):
         left, right = first.get(name), second.get(name)
         if isinstance(left, dict) and isinstance(right, dict):
             found += [f"{name}.{inner}" for inner in differing_fields(left, right)]

@@ -71,8 +71,7 @@ class TripletExtractionPipeline(Pipeline):
         super().__init__(*args, **kwargs)
         if not hasattr(self.processor, "split_text"):
             raise ValueError("the pipeline needs the model's D2E2SProcessor: give processor=...")
-        config = self.model.config
-        if config.uses_graphs and config.syntactic_gcn != "none" and not config.uses_parser:
+        if self.model.config.needs_heads:
             raise ValueError('config.syntax="input": this model needs the heads of every sentence, not raw text')
         self.model.eval()
         self.progress: Callable[[int], object] | None = None  # is told how many sentences were read just now

@@ -23,7 +23,7 @@ STARTS = {"encoder_name_or_path", "model_name_or_path", "ensemble_of"}
 NOT_ARGUMENTS = (
     "encoder_config",
     "deprel_labels",
-    "ensemble_size",
+    "others",
     "sentiment_labels",
     "decision_threshold",
     "temperature",
@@ -168,7 +168,7 @@ class TripletTrainingArguments(TrainingArguments):
         default=None, metadata={"help": "Stop after this many evaluations without a better dev triplet F1."}
     )
     overwrite_output_dir: bool = field(
-        default=False, metadata={"help": "Delete the checkpoints that an earlier run left in --output_dir."}
+        default=False, metadata={"help": "Train into an --output_dir with a model or checkpoints, which then go."}
     )
     choose_threshold: bool = field(
         default=False,

@@ -23,7 +23,7 @@ from .data_scripts.records import write_atomically
 from .encoders import hub_name
 from .errors import EXPECTED, refuse
 from .pipeline_d2e2s import TASK
-from .recipe import RESULTS, Figures, data_name, recipe_of, trained_with
+from .recipe import CHOICES, RESULTS, Figures, data_name, recipe_of, trained_with
 
 # What the model-index holds: metric id, end of the figure's name, and the name for people.
 METRICS = (
@@ -260,11 +260,17 @@ def _spread(runs: Sequence[Figures], key: str) -> tuple[float, float]:
 def introduction(config: D2E2SConfig, figures: Figures) -> str:
     start = base_model(figures) or Path(figures["encoder"]).name
     several = f" Its scores are the mean of {config.ensemble_size} models trained apart." * (config.ensemble_size > 1)
+    fusion, semantic, syntactic = (_of_all(config, name) for name in CHOICES)
     return (
         "Finds (aspect, opinion, sentiment) triplets in review sentences: which thing is judged, by which words, and "
-        f"whether that is {', '.join(config.sentiment_labels)}. A D2E2S model (fusion `{config.fusion_type}`, semantic "
-        f"GCN `{config.semantic_gcn}`, syntactic GCN `{config.syntactic_gcn}`) that started from `{start}`.{several}"
+        f"whether that is {', '.join(config.sentiment_labels)}. A D2E2S model (fusion {fusion}, "
+        f"semantic GCN {semantic}, syntactic GCN {syntactic}) that started from `{start}`.{several}"
     )
+
+
+def _of_all(config: D2E2SConfig, name: str) -> str:
+    """The values that a field has in the models of a checkpoint, each once."""
+    return ", ".join(f"`{value}`" for value in dict.fromkeys(getattr(member, name) for member in config.members))
 
 
 def limits(config: D2E2SConfig, figures: Figures) -> str:
@@ -325,12 +331,20 @@ def _selection(runs: Sequence[Figures]) -> list[str]:
     seeds = ", ".join(str(run["seed"]) for run in runs)
     what = "ensemble" if "ensemble_size" in figures else "seed"
     counted = f"one {what}" if len(runs) == 1 else f"this model and mean ± standard deviation over {what}s {seeds}"
-    chosen = "The epoch and the decision threshold were selected on dev" if "eval_threshold" in figures else ""
-    if "ensemble_size" in figures:
-        chosen = "The epochs of its models, and its decision threshold, were selected on dev"
-    chosen = chosen or "Nothing was selected on dev, nor was the decision threshold"
     threshold = f" ({figures['decision_threshold']:.4f})" if "decision_threshold" in figures else ""
-    return [f"Exact match, micro average, {counted}. {chosen}{threshold}. Full splits: {'; '.join(sizes)}."]
+    return [
+        f"Exact match, micro average, {counted}. {_chosen_on_dev(figures)}{threshold}. Full splits: {'; '.join(sizes)}."
+    ]
+
+
+def _chosen_on_dev(figures: Figures) -> str:
+    if "ensemble_size" in figures:
+        return "The epochs of its models, and its decision threshold, were selected on dev"
+    if "eval_threshold" not in figures:
+        return "Nothing was selected on dev, nor was the decision threshold"
+    if not figures["arguments"]["training"].get("load_best_model_at_end", True):
+        return "The weights are the last ones; the decision threshold was selected on dev"
+    return "The epoch and the decision threshold were selected on dev"
 
 
 def calibration(figures: Figures) -> list[str]:
@@ -384,12 +398,11 @@ print(extract("{EXAMPLES[0]}"))
 ```
 
 """
-    needs_heads = config.uses_graphs and config.syntactic_gcn != "none" and not config.uses_parser
     words = EXAMPLES[0].removesuffix(".").split() + ["."]
-    heads = f", heads=[{[2, 4, 4, 0, 9, 7, 9, 9, 4, 4]}]" if needs_heads else ""
+    heads = f", heads=[{[2, 4, 4, 0, 9, 7, 9, 9, 4, 4]}]" if config.needs_heads else ""
     return f"""## Use
 
-{"" if needs_heads else raw}From words:
+{"" if config.needs_heads else raw}From words:
 
 ```python
 import torch

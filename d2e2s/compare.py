@@ -116,7 +116,7 @@ def read_results(path: Path) -> dict[str, Any]:
 def describe(run: Figures) -> tuple[str, str, str]:
     """Data set, encoder and model of a run."""
     config = run["arguments"]["config"]
-    model = " + ".join(config.get(name) or getattr(D2E2SConfig, name) for name in CHOICES)
+    model = " + ".join(_shown(config.get(name) or getattr(D2E2SConfig, name)) for name in CHOICES)
     further = {"sentences": run.get("further_train_sentences"), "trees": run.get("parser_train_sentences")}
     name = " + ".join([data_name(run), *(f"{n} {what}" for what, n in further.items() if n)])
     before = [f"{step['sentences']} sentences of {step['data']}" for step in run.get("earlier_training", [])]
@@ -155,7 +155,12 @@ def _label(configuration: Configuration, others: Sequence[Configuration]) -> str
 
 
 def _named(name: str, value: Any) -> str:
-    return str(value) if name in ("encoder", *CHOICES) else f"{name} {value}"
+    return _shown(value) if name in ("encoder", *CHOICES) else f"{name} {_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    """A value; of an ensemble whose models differ in it, that of each."""
+    return " / ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def percent(values: Sequence[float]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from .arguments import DataArguments
+from .arguments import ConfigArguments, DataArguments
 from .configuration_d2e2s import D2E2SConfig
 
 Figures = Mapping[str, Any]
@@ -19,7 +19,7 @@ TRAINING = (
     "early_stopping_patience", "ema_decay", "token_mask_rate", "adversarial_distance",
     "bf16", "fp16", "seed",
 )  # fmt: skip
-# Choices of the model, which a run tells only if it was told them, and of which every table speaks.
+# Choices of the model of which every table speaks; a run tells only what is not the default.
 CHOICES = ("fusion_type", "semantic_gcn", "syntactic_gcn")
 # What a run trained on besides its data, absent where there is none.
 FURTHER_DATA = ("further_train_sentences", "parser_train_sentences", "earlier_training")
@@ -39,6 +39,17 @@ def recipe_of(figures: Figures) -> dict[str, Any]:
         **arguments["config"],
         **one_length(told),
     }
+
+
+def choices_of(config: D2E2SConfig) -> dict[str, Any]:
+    """The fields that are not at their defaults, whoever set them; where models differ, the values of all."""
+    found = {}
+    for name in (each.name for each in fields(ConfigArguments)):
+        values = [getattr(member, name) for member in config.members]
+        value = values[0] if values.count(values[0]) == len(values) else values
+        if value != (config.default_graph_size if name == "graph_size" else getattr(D2E2SConfig, name)):
+            found[name] = value
+    return found
 
 
 def data_name(figures: Figures) -> str:

@@ -24,7 +24,7 @@ from .calibration import PairDecisions, calibration_figures, fit_temperature, pa
 from .callbacks import Costs, PeekAtTest
 from .card import CardError, read_figures, write_card
 from .checkpoints import check_model, check_whole, check_writable, last_whole, reading
-from .configuration_d2e2s import D2E2SConfig
+from .configuration_d2e2s import D2E2SConfig, upgraded
 from .corpus import predict_corpus
 from .data_scripts.dataset_card import read_dataset_card
 from .data_scripts.records import Record, read_records, write_atomically, write_records
@@ -38,7 +38,7 @@ from .parsing import evaluate_parser, parser_dataset, read_trees, relation_label
 from .predict import is_folder, load_pipeline, write_predictions
 from .processing_d2e2s import D2E2SProcessor, DataCollatorForTripletExtraction
 from .ratings import encoder_origin
-from .recipe import RESULTS, data_name
+from .recipe import RESULTS, choices_of, data_name
 from .table_writers import check_output
 from .tables import check_columns, read_table
 from .trainer import EarlyStopping, TripletTrainer
@@ -204,10 +204,10 @@ def _load_checkpoint(path: str, overrides: dict[str, Any], may_start_anew: bool)
     """The model of a checkpoint; weights that do not fit its configuration are refused, or named if it is trained."""
     check_model(path)
     with reading(path):
-        fields = D2E2SConfig.get_config_dict(path)[0]
+        fields = upgraded(D2E2SConfig.get_config_dict(path)[0])
     if fields.get("model_type") != D2E2SConfig.model_type:
         raise ValueError(f"{path}: no D2E2S checkpoint; an encoder goes to --encoder_name_or_path")
-    if may_start_anew and fields.get("ensemble_size", 1) > 1:
+    if may_start_anew and fields.get("others"):
         raise ValueError(f"{path}: an ensemble is not trained as one; train its models, each by itself")
     report = logging.getLogger("transformers.modeling_utils")
     disabled, report.disabled = report.disabled, True  # a table of what one line says below
@@ -265,7 +265,8 @@ def _find_checkpoint(arguments: Arguments) -> str | None:
     Process 0 looks for all, so that all take the same path afterwards.
 
     Raises:
-        ValueError: no checkpoint to resume from, or checkpoints of another run that would be mixed up with ours.
+        ValueError: no checkpoint to resume from; checkpoints of another run that would be mixed up with ours; or a
+            model whose place ours would take.
         OSError: the folder cannot be written to, or is not the same on all machines.
     """
     training = arguments.training
@@ -289,10 +290,16 @@ def _chosen_checkpoint(arguments: Arguments) -> str | None:
             raise ValueError(f"{folder}: --resume_from_checkpoint true, but there is no checkpoint to resume from")
         logger.info("going on from %s", found)
         return found
-    if get_last_checkpoint(str(folder)) is not None and not training.overwrite_output_dir:
+    if training.overwrite_output_dir:
+        return None
+    if get_last_checkpoint(str(folder)) is not None:
         raise ValueError(
             f"{folder} holds checkpoints of an earlier run: go on with it (--resume_from_checkpoint true), "
             "start again (--overwrite_output_dir), or give another --output_dir"
+        )
+    if any(folder.glob("*.safetensors")):
+        raise ValueError(
+            f"{folder} holds a model: put another in its place (--overwrite_output_dir), or give another --output_dir"
         )
     return None
 
@@ -486,9 +493,8 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
     """What the figures depend on."""
     training, data = arguments.training, arguments.data
     file = str(data.train_file or data.validation_file or data.test_file)
-    first = _first_run(arguments.model.ensemble_of)
     figures: Figures = {
-        "seed": first.get("seed", training.seed),
+        "seed": _seed(arguments),
         **_origin(arguments),
         "data_card": read_dataset_card(Path(file).parent),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -505,7 +511,7 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
         },
         "arguments": {
             "model": vars(arguments.model),
-            "config": first.get("config", arguments.config_overrides()),
+            "config": choices_of(model.config),
             "data": vars(arguments.data),
             "training": {**training.to_dict(), **_precision(training)},
         },
@@ -566,15 +572,14 @@ def _checkpoint_origin(start: str) -> Figures:
     return {"encoder": before["encoder"], "base_model": before["base_model"], "earlier_training": trained}
 
 
-def _first_run(paths: Sequence[str] | None) -> Figures:
-    """Of an ensemble's first model, what its figures go by: its seed, and what its configuration was told."""
-    if paths is None:
-        return {}
+def _seed(arguments: Arguments) -> int:
+    """What the figures go by: the run's seed, or that of an ensemble's first model."""
+    if arguments.model.ensemble_of is None:
+        return arguments.training.seed
     try:
-        run = read_figures(Path(paths[0]))
+        return int(read_figures(Path(arguments.model.ensemble_of[0]))["seed"])
     except CardError:
-        return {}
-    return {"seed": run["seed"], "config": run["arguments"]["config"]}
+        return arguments.training.seed
 
 
 def _evaluate(

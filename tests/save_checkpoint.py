@@ -32,7 +32,8 @@ def main() -> None:
     """Raises FileExistsError if the format has its checkpoint."""
     FOLDER.mkdir()
     tiny_models.SIZES.update(SMALL)
-    parts = [tiny_checkpoint(FOLDER / str(seed), seed=seed, boundary_refinement=True) for seed in (0, 2)]
+    first = tiny_checkpoint(FOLDER / "0", seed=0, boundary_refinement=True)
+    parts = [first, tiny_checkpoint(FOLDER / "2", seed=2, fusion_type="tin", semantic_gcn="basic")]
     processor = D2E2SProcessor.from_pretrained(parts[0])
     model = D2E2SForTripletExtraction.ensemble_of([D2E2SForTripletExtraction.from_pretrained(part) for part in parts])
     model.config.temperature = 1.3

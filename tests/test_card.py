@@ -173,6 +173,23 @@ def test_the_length_of_the_training_is_the_one_that_counted(
 
 
 @pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({}, "The epoch and the decision threshold were selected on dev (0.3750)."),
+        (
+            {"load_best_model_at_end": False},
+            "The weights are the last ones; the decision threshold was selected on dev (0.3750).",
+        ),
+    ],
+    ids=str,
+)
+def test_what_dev_selected(told: dict[str, Any], said: str, run: Run) -> None:
+    arguments = figures()["arguments"]
+    text = write_card(run(arguments={**arguments, "training": {**arguments["training"], **told}})).text
+    assert said in text and text.count("on dev (0.3750)") == 1
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"seed": 42}, "two runs of one seed"),

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from model_cases import DEPRELS, inputs_of, small_model, tiny_bert, triplets_of
 from tiny_runs import command, write_data
 from transformers import AutoModel
 
-from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, compare, report
+from d2e2s import (
+    D2E2SConfig,
+    D2E2SForTripletExtraction,
+    D2E2SProcessor,
+    TripletExtractionPipeline,
+    compare,
+    report,
+)
 from d2e2s.arguments import parse_arguments
+from d2e2s.card import usage
+from d2e2s.compare import read_results
+from d2e2s.configuration_d2e2s import OWN_FIELDS
+from d2e2s.fusion_d2e2s import FUSIONS
 from d2e2s.recipe import recipe_of
 from d2e2s.train import main
 
@@ -99,9 +112,60 @@ def test_what_makes_no_ensemble(tiny: tuple[Path, D2E2SProcessor], models: list[
         join([*models[:2], models[0]])
     with pytest.raises(ValueError, match="model 1 of the ensemble is an ensemble: give the models"):
         join([models[0], join(models)])
-    other = small_model(tiny[0], ("tin", "basic", "basic"), deprel_labels=DEPRELS[:-1])
-    with pytest.raises(ValueError, match="models 0 and 2 of the ensemble differ in deprel_labels, fusion_type"):
+    other = small_model(tiny[0], ("tin", "basic", "basic"), deprel_labels=DEPRELS[:-1], max_candidates=7)
+    with pytest.raises(ValueError, match="models 0 and 2 of the ensemble differ in deprel_labels, max_candidates$"):
         join([*models[:2], other])
+
+
+@pytest.fixture(scope="module")
+def mixed(tiny: tuple[Path, D2E2SProcessor]) -> list[D2E2SForTripletExtraction]:
+    """Models that differ in all that the models of an ensemble may: all fusions are there."""
+    choices = [(fusion, "basic", "basic") for fusion in FUSIONS] + [("none", "basic", "none")]
+    sizes = {"gcn_heads": 2, "gcn_layers": 1, "graph_size": 24, "head_size": 24, "parser_size": 32}
+    strange = small_model(tiny[0], ("tin", "enhanced", "enhanced"), 9, boundary_refinement=True, **sizes)
+    return [*(small_model(tiny[0], choice, seed) for seed, choice in enumerate(choices)), strange]
+
+
+@torch.no_grad()
+def test_its_models_may_have_other_fusions_graphs_and_sizes(
+    mixed: list[D2E2SForTripletExtraction], inputs: Any, tmp_path: Path
+) -> None:
+    ensemble = D2E2SForTripletExtraction.ensemble_of(mixed)
+    ensemble.save_pretrained(tmp_path)
+    spans = torch.stack([model(**inputs).span_logits.softmax(-1) for model in mixed]).mean(0)
+    for kind, options in ((D2E2SForTripletExtraction, {}), (AutoModel, {"trust_remote_code": True})):
+        loaded: Any = kind.from_pretrained(tmp_path, **options).eval()
+        torch.testing.assert_close(loaded(**inputs).span_logits.softmax(-1), spans)
+        torch.testing.assert_close(loaded(**inputs).pair_logits, ensemble(**inputs).pair_logits)
+        for config, model in zip(loaded.config.members, mixed, strict=True):
+            assert {name: getattr(config, name) for name in OWN_FIELDS} == {
+                name: getattr(model.config, name) for name in OWN_FIELDS
+            }
+
+
+def test_raw_text_is_refused_if_any_of_its_models_needs_heads(tiny: tuple[Path, D2E2SProcessor]) -> None:
+    control, strict = small_model(tiny[0], ("none", "basic", "none")), small_model(tiny[0], CHOICE, syntax="input")
+    ensemble = D2E2SForTripletExtraction.ensemble_of([control, strict])
+    with pytest.raises(ValueError, match="this model needs the heads of every sentence, not raw text"):
+        TripletExtractionPipeline(model=ensemble, processor=tiny[1])
+    TripletExtractionPipeline(model=control, processor=tiny[1])
+    assert "From raw text" in usage("there", control.config) and "From raw text" not in usage("there", ensemble.config)
+
+
+@pytest.mark.parametrize(
+    ("differences", "message"),
+    [
+        ({"max_candidates": 3, "fusion_tipe": "tin"}, "cannot differ in fusion_tipe, max_candidates$"),
+        ({"gcn_heads": 7}, "gcn_heads=7 does not divide graph_size"),
+        ({"fusion_type": "sum"}, "fusion_type"),
+        ({"dropout": 2.0}, r"dropout must lie in \[0, 1\], got 2.0"),
+    ],
+    ids=str,
+)
+def test_a_configuration_of_models_that_cannot_be(differences: dict[str, Any], message: str) -> None:
+    with pytest.raises(StrictDataclassError) as error:
+        D2E2SConfig(others=[{}, differences])
+    assert re.search(message, str(error.value.__cause__))
 
 
 def test_it_is_not_trained(models: list[D2E2SForTripletExtraction], inputs: Any) -> None:
@@ -182,6 +246,24 @@ def test_an_ensemble_from_files_to_figures(
     assert f"{folder}: an ensemble is not trained as one" in capsys.readouterr().err
 
 
+def test_an_ensemble_of_two_fusions_says_so(data: Path, runs: list[Path], tmp_path: Path) -> None:
+    """Also where a model went on from a checkpoint and so was told no fusion itself."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(command(data, first, fusion_type="gated", max_steps=1, do_predict=False)) == 0
+    plain = {"encoder_name_or_path": None, "head_size": None, "parser_size": None}
+    assert main(command(data, second, model_name_or_path=first, max_steps=1, do_predict=False, **plain)) == 0
+    on = read_results(second / "all_results.json")
+    assert on["arguments"]["config"] == read_results(first / "all_results.json")["arguments"]["config"]
+    assert compare.describe(on)[2] == "gated + enhanced + basic"
+    folder = tmp_path / "both"
+    assert main(joining(data, folder, [runs[0], second])) == 0
+    figures = read_results(folder / "all_results.json")
+    assert compare.describe(figures)[2] == "2 × cross_attention / gated + enhanced + basic"
+    assert figures["arguments"]["config"]["fusion_type"] == ["cross_attention", "gated"]
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "(fusion `cross_attention`, `gated`, semantic GCN `enhanced`, syntactic GCN `basic`)" in card
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
@@ -209,14 +291,14 @@ def test_folders_that_do_not_fit(
     data: Path, runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other"
-    assert main(command(data, other, fusion_type="gated", max_steps=1, do_predict=False)) == 0
+    assert main(command(data, other, max_span_width=5, max_steps=1, do_predict=False)) == 0
     splitter = tmp_path / "splitter"
     assert main(command(data, splitter, word_splitter="whitespace", max_steps=1, do_predict=False)) == 0
     capsys.readouterr()
     for members, message in (
         ([runs[0], runs[0] / ".." / runs[0].name], "--ensemble_of names a checkpoint twice"),
         (runs[:1], f"--ensemble_of {runs[0]}: an ensemble has at least two different models, got 1"),
-        ([runs[0], other], "models 0 and 1 of the ensemble differ in fusion_type"),
+        ([runs[0], other], "models 0 and 1 of the ensemble differ in max_span_width"),
         ([runs[0], splitter], f"{splitter} and {runs[0]} split words or pieces differently"),
         ([runs[0], tmp_path / "absent"], f"{tmp_path / 'absent'}: no such"),
     ):

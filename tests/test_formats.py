@@ -16,7 +16,7 @@ from d2e2s.configuration_d2e2s import FORMAT_VERSION, UPGRADES, upgraded
 
 DATA = Path(__file__).parent / "data"
 SAVED = DATA / "checkpoint-v1"
-VERSIONS = (1, 2)
+VERSIONS = (1, 2, 3)
 # Scores are float32 softmaxes; machines and versions of torch round their sums differently.
 TOLERANCE = 1e-4
 
@@ -55,7 +55,9 @@ def test_a_checkpoint_of_each_format_answers_as_it_did(version: int) -> None:
 
 def test_there_is_a_checkpoint_of_each_format() -> None:
     assert tuple(range(1, FORMAT_VERSION + 1)) == VERSIONS
-    assert len(D2E2SForTripletExtraction.from_pretrained(DATA / "checkpoint-v2").members) == 2
+    for version, fusions in ((2, ["cross_attention"] * 2), (3, ["cross_attention", "tin"])):
+        members = D2E2SForTripletExtraction.from_pretrained(DATA / f"checkpoint-v{version}").members
+        assert [member.config.fusion_type for member in members] == fusions
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -85,11 +87,19 @@ def test_every_format_has_an_upgrade() -> None:
 
 
 def test_upgrades_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("d2e2s.configuration_d2e2s.FORMAT_VERSION", 3)
-    monkeypatch.setitem(UPGRADES, 2, lambda fields: {**fields, "dropout": fields["temperature"] / 4})
-    old = {"temperature": 1.0, "ensemble_size": 1, "dropout": 0.25, "format_version": 3}
+    monkeypatch.setattr("d2e2s.configuration_d2e2s.FORMAT_VERSION", 4)
+    monkeypatch.setitem(UPGRADES, 3, lambda fields: {**fields, "dropout": fields["temperature"] / 4})
+    old = {"temperature": 1.0, "others": [], "dropout": 0.25, "format_version": 4}
     assert upgraded({"dropout": 0.1}) == old
-    assert upgraded({"format_version": 3, "dropout": 0.1}) == {"format_version": 3, "dropout": 0.1}
+    assert upgraded({"format_version": 4, "dropout": 0.1}) == {"format_version": 4, "dropout": 0.1}
+
+
+def test_format_2_held_models_of_one_configuration() -> None:
+    assert upgraded({"format_version": 2, "ensemble_size": 3})["others"] == [{}, {}]
+    assert upgraded({"format_version": 2})["others"] == []
+    for size in (0, "two", True):
+        with pytest.raises(ValueError, match=f"ensemble_size must be a whole number, at least 1, got {size!r}"):
+            upgraded({"format_version": 2, "ensemble_size": size})
 
 
 def test_newer_format_is_refused(tmp_path: Path) -> None:

@@ -717,6 +717,21 @@ def test_checkpoints_of_another_run_are_not_mixed_up(
     assert not old.exists() and not predictions.exists()
 
 
+def test_a_model_without_checkpoints_is_not_replaced_unasked(
+    words: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = {"save_strategy": "no", "load_best_model_at_end": False, "max_steps": 1, "do_predict": None}
+    assert main(words(**plain)) == 0
+    model = tmp_path / "out" / "model.safetensors"
+    before = model.read_bytes()
+    capsys.readouterr()
+    assert main(words(**plain, seed=7)) == 2
+    assert f"{tmp_path / 'out'} holds a model: put another in its place" in capsys.readouterr().err
+    assert model.read_bytes() == before
+    assert main(words(**plain, seed=7, overwrite_output_dir=True)) == 0
+    assert model.read_bytes() != before
+
+
 def test_failed_start_deletes_nothing(words: Callable[..., list[str]], tmp_path: Path) -> None:
     """Checkpoints of the earlier run go when the training starts, and other folders never."""
     old, own = tmp_path / "out" / "checkpoint-999", tmp_path / "out" / "checkpoint-notes"
