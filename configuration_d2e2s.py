@@ -7,13 +7,14 @@ from dataclasses import field
 from typing import Any, ClassVar, Literal, cast
 
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 
 FORMAT_VERSION = 3
 
 # What the models of an ensemble may differ in: how each makes its scores of a sentence, and what it was trained with.
-# Which spans there are, what they are called and which are returned is common to all.
+# Which spans there are, what sentiments are called and which triplets are returned is common to all.
 OWN_FIELDS = (
     "fusion_type",
     "semantic_gcn",
@@ -23,6 +24,7 @@ OWN_FIELDS = (
     "gcn_heads",
     "syntax",
     "parser_size",
+    "deprel_labels",
     "parser_loss_weight",
     "predicted_graph_rate",
     "fusion_heads",
@@ -214,11 +216,16 @@ class D2E2SConfig(PreTrainedConfig):
 
     def validate_others(self) -> None:
         """Checked by `@strict` after construction: each model of an ensemble is one that could stand alone."""
+        if self.format_version > FORMAT_VERSION:
+            return  # which is what is wrong
         for place, differences in enumerate(self.others):
             wrong = ", ".join(sorted({*differences} - {*OWN_FIELDS}))
             if wrong:
                 raise ValueError(f"others[{place}]: models of an ensemble cannot differ in {wrong}")
-            self._member(differences).validate()
+            try:
+                self._member(differences).validate()
+            except StrictDataclassError as error:
+                raise ValueError(f"others[{place}]: {error.__cause__ or error}") from None
 
     def _validate_graph_size(self) -> None:
         size = cast(int, self.graph_size)

@@ -339,11 +339,11 @@ def _selection(runs: Sequence[Figures]) -> list[str]:
 
 def _chosen_on_dev(figures: Figures) -> str:
     if "ensemble_size" in figures:
-        return "The epochs of its models, and its decision threshold, were selected on dev"
+        return "Its decision threshold was selected on dev, and of its models what their own cards say"
     if "eval_threshold" not in figures:
         return "Nothing was selected on dev, nor was the decision threshold"
     if not figures["arguments"]["training"].get("load_best_model_at_end", True):
-        return "The weights are the last ones; the decision threshold was selected on dev"
+        return "The weights are those of the end of training; the decision threshold was selected on dev"
     return "The epoch and the decision threshold were selected on dev"
 
 

@@ -72,10 +72,11 @@ def evaluate_parser(
         pipeline returns; `greedy_uas` of each word's best head on its own, tree or not; `words`.
 
     Raises:
-        ValueError: a model without parser, or a record without heads.
+        ValueError: a model without parser, or one that needs heads, or a record without heads.
     """
-    if not model.config.uses_parser:
-        raise ValueError(f"this model has no parser (syntax={model.config.syntax!r}): there is nothing to score")
+    if model.config.needs_heads or not model.config.uses_parser:
+        why = f"syntax={model.config.syntax!r}, or that of another of its models"
+        raise ValueError(f"this model has no parser that it would use ({why}): there is nothing to score")
     labelled = bool(model.config.deprel_labels) and all(record.get("deprels") for record in records)
     words = heads = greedy = relations = 0
     for batch, output in _parsed(model.eval(), processor, records, batch_size):

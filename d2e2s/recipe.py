@@ -35,7 +35,7 @@ def recipe_of(figures: Figures) -> dict[str, Any]:
         **{name: figures.get(name) for name in FURTHER_DATA},
         "ensemble_size": figures.get("ensemble_size", 1),
         "processes": figures.get("processes", 1),
-        **{name: getattr(D2E2SConfig, name) for name in CHOICES},
+        **{each.name: getattr(D2E2SConfig, each.name) for each in fields(ConfigArguments)},
         **arguments["config"],
         **one_length(told),
     }

@@ -220,6 +220,9 @@ def _load_checkpoint(path: str, overrides: dict[str, Any], may_start_anew: bool)
     finally:
         report.disabled = disabled
     model, info = loaded
+    divided = sorted({*overrides} & {name for differences in model.config.others for name in differences})
+    if divided:
+        raise ValueError(f"{path}: its models differ in {', '.join(divided)}, which cannot be set for all of them")
     problems = {
         "missing": info["missing_keys"],
         "of another size": [key for key, *_ in info["mismatched_keys"]],
@@ -273,6 +276,8 @@ def _find_checkpoint(arguments: Arguments) -> str | None:
     folder = arguments.output_dir
     if training.should_save:
         check_writable(folder)
+    if arguments.model.ensemble_of is not None and training.should_save:
+        _check_vacant(arguments)
     if not training.do_train:
         return None
     check_shared(folder)
@@ -283,15 +288,24 @@ def _chosen_checkpoint(arguments: Arguments) -> str | None:
     training, folder = arguments.training, arguments.output_dir
     wanted = training.resume_from_checkpoint
     if wanted is not None and wanted.lower() not in ("true", "false"):
-        return _existing_checkpoint(wanted)
+        _check_checkpoint(wanted)
+        if Path(wanted).resolve().parent != folder.resolve():
+            _check_vacant(arguments)
+        return wanted
     if wanted is not None and wanted.lower() == "true":
         found = last_whole(folder)
         if found is None:
             raise ValueError(f"{folder}: --resume_from_checkpoint true, but there is no checkpoint to resume from")
         logger.info("going on from %s", found)
         return found
-    if training.overwrite_output_dir:
-        return None
+    _check_vacant(arguments)
+    return None
+
+
+def _check_vacant(arguments: Arguments) -> None:
+    folder = arguments.output_dir
+    if arguments.training.overwrite_output_dir:
+        return
     if get_last_checkpoint(str(folder)) is not None:
         raise ValueError(
             f"{folder} holds checkpoints of an earlier run: go on with it (--resume_from_checkpoint true), "
@@ -301,14 +315,12 @@ def _chosen_checkpoint(arguments: Arguments) -> str | None:
         raise ValueError(
             f"{folder} holds a model: put another in its place (--overwrite_output_dir), or give another --output_dir"
         )
-    return None
 
 
-def _existing_checkpoint(path: str) -> str:
+def _check_checkpoint(path: str) -> None:
     if not Path(path, "trainer_state.json").is_file():
         raise FileNotFoundError(f"{path}: --resume_from_checkpoint names no checkpoint of a run")
     check_whole(Path(path))
-    return path
 
 
 def _clear_checkpoints(trainer: TripletTrainer) -> None:
@@ -387,7 +399,7 @@ def _check_parser(arguments: Arguments, model: D2E2SForTripletExtraction) -> Non
     config, data = model.config, arguments.data
     if data.parser_file and not config.parser_loss_weight:
         raise ValueError("--parser_file trains the parser, but --parser_loss_weight 0 switches that off")
-    if (data.parser_file or data.parser_test_file) and not config.uses_parser:
+    if (data.parser_file or data.parser_test_file) and (config.needs_heads or not config.uses_parser):
         raise ValueError(
             f"--parser_file and --parser_test_file are for the built-in parser, but with syntax={config.syntax!r}, "
             f"syntactic_gcn={config.syntactic_gcn!r}, fusion_type={config.fusion_type!r} the model has none"
@@ -516,6 +528,8 @@ def _describe(arguments: Arguments, model: D2E2SForTripletExtraction, splits: di
             "training": {**training.to_dict(), **_precision(training)},
         },
     }
+    if model.config.others:
+        figures["ensemble_size"] = model.config.ensemble_size
     for name, records in splits.items():
         figures[f"{name}_sentences"] = len(records)
         figures[f"{name}_triplets"] = sum(len(record["triplets"]) for record in records)
@@ -541,13 +555,14 @@ def _origin(arguments: Arguments) -> Figures:
 
 
 def _ensemble_origin(paths: Sequence[str]) -> Figures:
-    """Where the models started from, what any of them was trained on, each thing once, and how many they are."""
+    """Where the first model started from, and what any of them was trained on, each thing once."""
     origins = [_checkpoint_origin(path) for path in paths]
+    histories = [origin.get("earlier_training", []) for origin in origins]
     steps: list[Figures] = []
-    for origin in origins:
-        steps += [step for step in origin.get("earlier_training", []) if step not in steps]
+    for history in sorted(histories, key=len, reverse=True):  # what only some began with stands first
+        steps = [step for step in history if step not in steps] + steps
     first = {key: origins[0][key] for key in ("encoder", "base_model")}
-    return {**first, "earlier_training": steps, "ensemble_size": len(paths)}
+    return {**first, "earlier_training": steps}
 
 
 def _checkpoint_origin(start: str) -> Figures:
@@ -636,12 +651,14 @@ def _score_syntax(
     """
     config = trainer.model.config
     figures: Figures = {}
-    if not config.uses_parser:
+    if config.needs_heads:
         return figures
     parsed = {prefix: split for prefix, split in (("eval", "dev"), ("test", "test")) if _has_trees(splits.get(split))}
     for prefix, split in parsed.items():
-        if config.syntax == "auto":
+        if any(member.uses_parser and member.syntax == "auto" for member in config.members):
             figures |= _score_without_heads(trainer, tokenized[split], splits[split], prefix, split)
+    if not config.uses_parser:
+        return figures
     treebanks = {f"{prefix}_parser": splits[split] for prefix, split in parsed.items()}
     if treebank:
         treebanks["parser_test"] = list(treebank)

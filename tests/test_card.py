@@ -178,7 +178,7 @@ def test_the_length_of_the_training_is_the_one_that_counted(
         ({}, "The epoch and the decision threshold were selected on dev (0.3750)."),
         (
             {"load_best_model_at_end": False},
-            "The weights are the last ones; the decision threshold was selected on dev (0.3750).",
+            "The weights are those of the end of training; the decision threshold was selected on dev (0.3750).",
         ),
     ],
     ids=str,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from model_cases import DEPRELS, inputs_of, small_model, tiny_bert, triplets_of
+from model_cases import DEPRELS, RECORDS, inputs_of, small_model, tiny_bert, triplets_of
 from tiny_runs import command, write_data
 from transformers import AutoModel
 
@@ -28,6 +28,7 @@ from d2e2s.card import usage
 from d2e2s.compare import read_results
 from d2e2s.configuration_d2e2s import OWN_FIELDS
 from d2e2s.fusion_d2e2s import FUSIONS
+from d2e2s.parsing import evaluate_parser
 from d2e2s.recipe import recipe_of
 from d2e2s.train import main
 
@@ -112,8 +113,8 @@ def test_what_makes_no_ensemble(tiny: tuple[Path, D2E2SProcessor], models: list[
         join([*models[:2], models[0]])
     with pytest.raises(ValueError, match="model 1 of the ensemble is an ensemble: give the models"):
         join([models[0], join(models)])
-    other = small_model(tiny[0], ("tin", "basic", "basic"), deprel_labels=DEPRELS[:-1], max_candidates=7)
-    with pytest.raises(ValueError, match="models 0 and 2 of the ensemble differ in deprel_labels, max_candidates$"):
+    other = small_model(tiny[0], ("tin", "basic", "basic"), max_triplets=7, max_candidates=7)
+    with pytest.raises(ValueError, match="models 0 and 2 of the ensemble differ in max_candidates, max_triplets$"):
         join([*models[:2], other])
 
 
@@ -122,8 +123,13 @@ def mixed(tiny: tuple[Path, D2E2SProcessor]) -> list[D2E2SForTripletExtraction]:
     """Models that differ in all that the models of an ensemble may: all fusions are there."""
     choices = [(fusion, "basic", "basic") for fusion in FUSIONS] + [("none", "basic", "none")]
     sizes = {"gcn_heads": 2, "gcn_layers": 1, "graph_size": 24, "head_size": 24, "parser_size": 32}
-    strange = small_model(tiny[0], ("tin", "enhanced", "enhanced"), 9, boundary_refinement=True, **sizes)
-    return [*(small_model(tiny[0], choice, seed) for seed, choice in enumerate(choices)), strange]
+    sizes |= {"fusion_heads": 2, "parser_loss_weight": 0.1, "graph_consistency_weight": 0.2, "dropout": 0.3}
+    trained = {"contrastive_loss_weight": 0.4, "contrastive_temperature": 0.5, "predicted_graph_rate": 0.6}
+    other: dict[str, Any] = {"boundary_refinement": True, "syntax": "predicted", "deprel_labels": DEPRELS[:-1]}
+    strange = small_model(tiny[0], ("tin", "enhanced", "enhanced"), 9, **sizes, **trained, **other)
+    models = [*(small_model(tiny[0], choice, seed) for seed, choice in enumerate(choices)), strange]
+    assert all(getattr(strange.config, name) != getattr(models[0].config, name) for name in OWN_FIELDS[3:])
+    return models
 
 
 @torch.no_grad()
@@ -132,6 +138,8 @@ def test_its_models_may_have_other_fusions_graphs_and_sizes(
 ) -> None:
     ensemble = D2E2SForTripletExtraction.ensemble_of(mixed)
     ensemble.save_pretrained(tmp_path)
+    # No labels: those of the relations are other ones in one of the models.
+    inputs = {name: value for name, value in inputs.items() if name in READ}
     spans = torch.stack([model(**inputs).span_logits.softmax(-1) for model in mixed]).mean(0)
     for kind, options in ((D2E2SForTripletExtraction, {}), (AutoModel, {"trust_remote_code": True})):
         loaded: Any = kind.from_pretrained(tmp_path, **options).eval()
@@ -146,6 +154,9 @@ def test_its_models_may_have_other_fusions_graphs_and_sizes(
 def test_raw_text_is_refused_if_any_of_its_models_needs_heads(tiny: tuple[Path, D2E2SProcessor]) -> None:
     control, strict = small_model(tiny[0], ("none", "basic", "none")), small_model(tiny[0], CHOICE, syntax="input")
     ensemble = D2E2SForTripletExtraction.ensemble_of([control, strict])
+    both = D2E2SForTripletExtraction.ensemble_of([small_model(tiny[0], CHOICE), strict])
+    with pytest.raises(ValueError, match="this model has no parser that it would use"):
+        evaluate_parser(both, tiny[1], [RECORDS["two words"]])
     with pytest.raises(ValueError, match="this model needs the heads of every sentence, not raw text"):
         TripletExtractionPipeline(model=ensemble, processor=tiny[1])
     TripletExtractionPipeline(model=control, processor=tiny[1])
@@ -156,9 +167,10 @@ def test_raw_text_is_refused_if_any_of_its_models_needs_heads(tiny: tuple[Path, 
     ("differences", "message"),
     [
         ({"max_candidates": 3, "fusion_tipe": "tin"}, "cannot differ in fusion_tipe, max_candidates$"),
-        ({"gcn_heads": 7}, "gcn_heads=7 does not divide graph_size"),
-        ({"fusion_type": "sum"}, "fusion_type"),
-        ({"dropout": 2.0}, r"dropout must lie in \[0, 1\], got 2.0"),
+        ({"gcn_heads": 7}, r"others\[1\]: gcn_heads=7 does not divide graph_size"),
+        ({"fusion_type": "sum"}, r"others\[1\]: .*fusion_type"),
+        ({"dropout": 2.0}, r"others\[1\]: dropout must lie in \[0, 1\], got 2.0"),
+        ({"new": 2.0}, r"others\[1\]: models of an ensemble cannot differ in new$"),
     ],
     ids=str,
 )
@@ -221,7 +233,7 @@ def test_an_ensemble_from_files_to_figures(
     assert (
         f"2 models, each trained by itself; their own cards say how. Trained on {step['sentences']} sentences" in card
     )
-    assert "`learning_rate`" not in card and "one ensemble. The epochs of its models, and its decision" in card
+    assert "`learning_rate`" not in card and "one ensemble. Its decision threshold was selected on dev" in card
     assert figures["seed"] == single["seed"] and figures["arguments"]["config"] == single["arguments"]["config"]
     assert compare.describe(figures)[2] == f"2 × {compare.describe(single)[2]}"
     # It is no further seed of its models' recipe, and what it was made with is not shown as theirs.
@@ -246,7 +258,9 @@ def test_an_ensemble_from_files_to_figures(
     assert f"{folder}: an ensemble is not trained as one" in capsys.readouterr().err
 
 
-def test_an_ensemble_of_two_fusions_says_so(data: Path, runs: list[Path], tmp_path: Path) -> None:
+def test_an_ensemble_of_two_fusions_says_so(
+    data: Path, runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Also where a model went on from a checkpoint and so was told no fusion itself."""
     first, second = tmp_path / "first", tmp_path / "second"
     assert main(command(data, first, fusion_type="gated", max_steps=1, do_predict=False)) == 0
@@ -262,6 +276,17 @@ def test_an_ensemble_of_two_fusions_says_so(data: Path, runs: list[Path], tmp_pa
     assert figures["arguments"]["config"]["fusion_type"] == ["cross_attention", "gated"]
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "(fusion `cross_attention`, `gated`, semantic GCN `enhanced`, syntactic GCN `basic`)" in card
+    # It says what it is where it is only scored, and nobody changes a part of it.
+    scored = tmp_path / "scored"
+    plain |= {"model_name_or_path": folder, "do_train": False, "do_eval": True, "do_predict": False}
+    assert main(command(data, scored, **plain)) == 0
+    assert compare.describe(read_results(scored / "all_results.json"))[2] == compare.describe(figures)[2]
+    assert main(command(data, tmp_path / "changed", fusion_type="tin", **plain)) == 2
+    assert "its models differ in fusion_type, which cannot be set for all of them" in capsys.readouterr().err
+    # Another does not take its place unasked.
+    assert main(joining(data, folder, [second, runs[0]])) == 2
+    assert f"{folder} holds a model: put another in its place" in capsys.readouterr().err
+    assert main(joining(data, folder, [second, runs[0]], overwrite_output_dir=True)) == 0
 
 
 @pytest.mark.parametrize(
