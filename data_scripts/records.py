@@ -134,10 +134,13 @@ def read_records(path: str | Path) -> list[Record]:
     """Read and check the records of a `.jsonl` or `.parquet` file.
 
     Raises:
-        RecordError: a line that is no JSON or no record, with file and line number.
+        RecordError: a line that is no JSON or no record, with file and line number; a spreadsheet.
         FileNotFoundError: no such file.
     """
     path = Path(path)
+    if path.suffix.lower() in (".csv", ".tsv", ".xlsx") and path.is_file():
+        made_by = "what data_scripts/ makes of annotations (docs/own_data.md)"
+        raise RecordError(str(path), "a spreadsheet has no spans", f".jsonl or .parquet of records, {made_by}")
     rows: Iterable[tuple[int, Record]]
     if path.suffix == ".parquet":
         rows = enumerate(({k: v for k, v in row.items() if v is not None} for row in _read_parquet(path)), start=1)

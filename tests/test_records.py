@@ -149,6 +149,20 @@ def test_files_have_the_rights_that_new_files_have(mask: int, rights: int, tmp_p
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {rights}
 
 
+@pytest.mark.parametrize("name", ["reviews.csv", "reviews.XLSX"])
+def test_a_spreadsheet_is_told_where_records_come_from(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    with pytest.raises(FileNotFoundError):
+        read_records(path)
+    path.write_bytes(b"text\nGood pizza.\n")
+    with pytest.raises(RecordError) as error:
+        read_records(path)
+    assert str(error.value) == (
+        f"{path}: a spreadsheet has no spans; expected .jsonl or .parquet of records, what data_scripts/ makes of "
+        "annotations (docs/own_data.md)"
+    )
+
+
 def test_parquet_drops_no_field(tmp_path: Path) -> None:
     row = {"id": "1", "tokens": ["good"], "triplets": [], "stars": 5}
     with pytest.raises(RecordError, match=r"a\.parquet: records with stars; expected .* \.jsonl"):
