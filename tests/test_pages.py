@@ -262,6 +262,7 @@ def test_the_experiments_page_gives_the_sizes_and_times_of_its_files() -> None:
 
 NEARER = "ensembles_one_standard_error"  # threshold nearer to 0.5
 MOVED = "ensembles_moved"
+FUSIONS = "fusions_together"
 TOGETHER = {"one": "seed??", "three": "seeds-??-??-??", "five": "seeds-??-??-??-??-??"}
 
 
@@ -416,6 +417,49 @@ def test_the_experiments_page_gives_what_more_seeds_of_moved_embeddings_came_to(
     assert f"three as one are there what they are without moved embeddings ({moved[2]} and {without[2]})" in page
     gain, loss, _ = (float(a.split()[0]) - float(b.split()[0]) for a, b in zip(moved, without, strict=True))
     assert f"Three as one gain {gain:.1f} on 14res and lose {-loss:.1f} on 14lap" in page
+
+
+def test_the_experiments_page_gives_what_one_of_each_fusion_came_to() -> None:
+    shown, fusions = set(), ["tin", "cross_attention", "light_cross_attention", "gated", "none"]
+    for row, (_, count, runs, *cells) in enumerate(recipe_rows("fusions")):
+        assert len(paths_of(runs)) == int(count)
+        assert cells == [spread(runs, f"{split}_triplet_f1") for split in ("eval", "test")]
+        shown |= {*paths_of(runs)}
+        for first, path in zip((70, 75, 80), paths_of(runs), strict=True):
+            run = results(path)
+            if "seeds" in path:
+                assert run["arguments"]["config"]["fusion_type"] == fusions
+                members = [f"outputs/15res-seed{seed}" for seed in range(first, first + 5)]
+                assert run["arguments"]["model"]["ensemble_of"] == members
+            else:
+                start = results(f"{FUSIONS}/joint-seed{first + row}.json")["arguments"]
+                assert start["config"] == {"fusion_type": fusions[row], "semantic_gcn": "basic", "max_candidates": 20}
+                assert start["model"]["encoder_name_or_path"] == f"outputs/rated-seed{first}"
+                assert run["arguments"]["model"]["model_name_or_path"] == start["training"]["output_dir"]
+    assert shown == {*paths_of(f"{FUSIONS}/1*.json")}
+
+
+def test_pages_give_what_one_of_each_fusion_is_worth() -> None:
+    readme, page = (" ".join((ROOT / name).read_text("utf-8").split()) for name in ("README.md", "docs/experiments.md"))
+    together = f"15res-{TOGETHER['five']}.json"
+    test, dev, test_same, dev_same = (
+        spread(f"{folder}/{together}", f"{split}_triplet_f1")
+        for folder in (FUSIONS, "ensembles")
+        for split in ("test", "eval")
+    )
+    each = ", ".join(spread(path, "test_triplet_f1") for path in paths_of(f"{FUSIONS}/{together}"))
+    assert f"the mean of the three ensembles given: {test} ({each}), more than the 65.0" in page
+    assert f"five of one fusion ({test_same}) is not shown: dev has them lower ({dev} against {dev_same})" in page
+    assert f"comes to {test} on 15res" in readme and f"dev {dev}; `results/{FUSIONS}`" in readme
+    folders = ("ensembles", "ensembles_cpu", MOVED, FUSIONS)
+    fives = [path for folder in folders for path in paths_of(f"{folder}/{together.replace('15res', '15res*')}")]
+    assert len(fives) == 11
+    assert "All eleven ensembles of five on this page whose threshold is the best on dev, whatever their first" in page
+    assert f"come to {spread_of(fives, 'test_triplet_f1')} on test of 15res" in page
+    first, second = (
+        shortest_to_longest("train_runtime", f"{FUSIONS}/{name}-seed??.json", unit=60) for name in ("joint", "15res")
+    )
+    assert second == "3 to 3" and f"the first step took {first} minutes and the second 3." in page
 
 
 def test_files_of_trials_hold_no_figure_of_test() -> None:
