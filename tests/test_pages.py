@@ -436,7 +436,7 @@ def test_the_experiments_page_gives_what_one_of_each_fusion_came_to() -> None:
                 assert start["config"] == {"fusion_type": fusions[row], "semantic_gcn": "basic", "max_candidates": 20}
                 assert start["model"]["encoder_name_or_path"] == f"outputs/rated-seed{first}"
                 assert run["arguments"]["model"]["model_name_or_path"] == start["training"]["output_dir"]
-    assert shown == {*paths_of(f"{FUSIONS}/1*.json")}
+    assert shown == {*paths_of(f"{FUSIONS}/15*.json")}
 
 
 def test_pages_give_what_one_of_each_fusion_is_worth() -> None:
@@ -451,6 +451,14 @@ def test_pages_give_what_one_of_each_fusion_is_worth() -> None:
     assert f"the mean of the three ensembles given: {test} ({each}), more than the 65.0" in page
     assert f"five of one fusion ({test_same}) is not shown: dev has them lower ({dev} against {dev_same})" in page
     assert f"comes to {test} on 15res" in readme and f"dev {dev}; `results/{FUSIONS}`" in readme
+    others = [
+        [spread(f"{FUSIONS}/{name}-{runs}.json", f"{split}_triplet_f1") for name in SETS[:2]]
+        for runs in (TOGETHER["five"], TOGETHER["one"])
+        for split in ("test", "eval")
+    ]
+    said = "{} on test of 14res and {} of 14lap (dev {} and {}); its models alone come to {} and {} (dev {} and {})"
+    assert said.format(*(figure for figures in others for figure in figures)) in page
+    assert f"and to {others[0][0]} on 14res and {others[0][1]} on 14lap (one ensemble each)" in readme
     folders = ("ensembles", "ensembles_cpu", MOVED, FUSIONS)
     fives = [path for folder in folders for path in paths_of(f"{folder}/{together.replace('15res', '15res*')}")]
     assert len(fives) == 11
