@@ -22,6 +22,7 @@ from d2e2s import (
     TripletExtractionPipeline,
     compare,
     report,
+    train,
 )
 from d2e2s.arguments import parse_arguments
 from d2e2s.card import usage
@@ -287,6 +288,35 @@ def test_an_ensemble_of_two_fusions_says_so(
     assert main(joining(data, folder, [second, runs[0]])) == 2
     assert f"{folder} holds a model: put another in its place" in capsys.readouterr().err
     assert main(joining(data, folder, [second, runs[0]], overwrite_output_dir=True)) == 0
+
+
+def test_syntax_is_scored_as_all_of_its_models_use_it(data: Path, runs: list[Path], tmp_path: Path) -> None:
+    others = {"control": {"fusion_type": "none"}, "strict": {"syntax": "input"}}
+    for name, choice in others.items():
+        assert main(command(data, tmp_path / name, **choice, max_steps=1, do_predict=False)) == 0
+    found = {}
+    for name, members in (("control", ["control", runs[0]]), ("strict", [runs[0], "strict"])):
+        folder = tmp_path / f"with {name}"
+        assert main(joining(data, folder, [tmp_path / member for member in members])) == 0
+        found[name] = read_results(folder / "all_results.json")
+    # The second model uses given heads, the first has no parser to score; a model that needs heads is given them.
+    assert "test_predicted_syntax_triplet_f1" in found["control"] and "test_parser_uas" not in found["control"]
+    assert not [figure for figure in found["strict"] if "predicted_syntax" in figure or "parser" in figure]
+    assert "test_triplet_f1" in found["strict"]
+
+
+def test_what_its_models_were_trained_on_is_told_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last thing last, what only one of them began with first."""
+    steps = {name: {"data": name, "sentences": 1} for name in ("ratings", "joint", "mine")}
+    histories = {"a": ["mine"], "b": ["joint", "mine"], "c": ["ratings", "mine"]}
+
+    def origin(path: str) -> dict[str, Any]:
+        return {"encoder": path, "base_model": None, "earlier_training": [steps[name] for name in histories[path]]}
+
+    monkeypatch.setattr(train, "_checkpoint_origin", origin)
+    told = train._ensemble_origin(["a", "b", "c"])
+    assert [step["data"] for step in told["earlier_training"]] == ["ratings", "joint", "mine"]
+    assert told["encoder"] == "a"
 
 
 @pytest.mark.parametrize(

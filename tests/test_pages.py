@@ -459,6 +459,8 @@ def test_pages_give_what_one_of_each_fusion_is_worth() -> None:
     said = "{} on test of 14res and {} of 14lap (dev {} and {}); its models alone come to {} and {} (dev {} and {})"
     assert said.format(*(figure for figures in others for figure in figures)) in page
     assert f"and to {others[0][0]} on 14res and {others[0][1]} on 14lap (one ensemble each)" in readme
+    size = results(f"{FUSIONS}/15res-seeds-70-71-72-73-74.json")["parameters"] / 1e6
+    assert f"Five models have {size:.0f} to " in readme
     folders = ("ensembles", "ensembles_cpu", MOVED, FUSIONS)
     fives = [path for folder in folders for path in paths_of(f"{folder}/{together.replace('15res', '15res*')}")]
     assert len(fives) == 11

@@ -727,6 +727,12 @@ def test_a_model_without_checkpoints_is_not_replaced_unasked(
     capsys.readouterr()
     assert main(words(**plain, seed=7)) == 2
     assert f"{tmp_path / 'out'} holds a model: put another in its place" in capsys.readouterr().err
+    # Nor by what goes on from a checkpoint of another folder.
+    other = tmp_path / "other"
+    assert main(words(output_dir=other, num_train_epochs=1, do_predict=None)) == 0
+    [checkpoint] = other.glob("checkpoint-*")
+    assert main(words(num_train_epochs=2, do_predict=None, resume_from_checkpoint=checkpoint)) == 2
+    assert f"{tmp_path / 'out'} holds a model: put another in its place" in capsys.readouterr().err
     assert model.read_bytes() == before
     assert main(words(**plain, seed=7, overwrite_output_dir=True)) == 0
     assert model.read_bytes() != before
