@@ -11,6 +11,9 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 
+from .errors_d2e2s import UserError
+from .labels_d2e2s import SENTIMENTS
+
 FORMAT_VERSION = 3
 
 # What the models of an ensemble may differ in: how each makes its scores of a sentence, and what it was trained with.
@@ -51,7 +54,7 @@ def _from_2(fields: dict[str, Any]) -> dict[str, Any]:
     """Version 2 held models of one configuration, and said how many."""
     size = fields.get("ensemble_size", 1)
     if type(size) is not int or size < 1:
-        raise ValueError(f"ensemble_size must be a whole number, at least 1, got {size!r}")
+        raise UserError(f"ensemble_size must be a whole number, at least 1, got {size!r}")
     kept = {name: value for name, value in fields.items() if name != "ensemble_size"}
     return {"others": [{} for _ in range(size - 1)], **kept}
 
@@ -174,13 +177,13 @@ class D2E2SConfig(PreTrainedConfig):
             fields = dict(self.encoder_config)
             self.encoder_config = AutoConfig.for_model(fields.pop("model_type", "bert"), **fields)
         self.deprel_labels = list(self.deprel_labels)
-        self.sentiment_labels = list(self.sentiment_labels or ["POS", "NEG", "NEU"])
+        self.sentiment_labels = list(self.sentiment_labels or SENTIMENTS)
         self.graph_size = self.graph_size or self.default_graph_size
         try:
             super().__post_init__(**kwargs)
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             # The base class takes its own fields for granted.
-            raise ValueError(f"a field that all configurations share (id2label, dtype, ...): {error}") from error
+            raise UserError(f"a field that all configurations share (id2label, dtype, ...): {error}") from error
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
@@ -190,27 +193,27 @@ class D2E2SConfig(PreTrainedConfig):
     def validate_sizes(self) -> None:
         """Checked by `@strict` after construction: what no single field can tell."""
         if self.format_version > FORMAT_VERSION:
-            raise ValueError(
+            raise UserError(
                 f"checkpoint format {self.format_version} is newer than {FORMAT_VERSION}, the newest this code reads: "
                 "upgrade d2e2s"
             )
         if isinstance(self.dtype, list):
-            raise ValueError(f"dtype must be the name of a type, got {self.dtype}")
+            raise UserError(f"dtype must be the name of a type, got {self.dtype}")
         for name in ("sentiment_labels", "deprel_labels"):
             labels = getattr(self, name)
             if len(set(labels)) < len(labels):
-                raise ValueError(f"{name} holds a label twice: {labels}")
+                raise UserError(f"{name} holds a label twice: {labels}")
         counts = ("gcn_layers", "gcn_heads", "fusion_heads", "max_span_width", "max_candidates", "max_triplets")
         sizes = ("graph_size", "parser_size", "head_size")
         for name in (*counts, *sizes, "contrastive_temperature", "temperature"):
             if (getattr(self, name) or 0) <= 0:
-                raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}")
+                raise UserError(f"{name} must be greater than 0, got {getattr(self, name)}")
         for name in ("parser_loss_weight", "contrastive_loss_weight", "graph_consistency_weight"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+                raise UserError(f"{name} must be at least 0, got {getattr(self, name)}")
         for name in ("dropout", "predicted_graph_rate", "decision_threshold"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+                raise UserError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         if self.uses_graphs:
             self._validate_graph_size()
 
@@ -221,19 +224,19 @@ class D2E2SConfig(PreTrainedConfig):
         for place, differences in enumerate(self.others):
             wrong = ", ".join(sorted({*differences} - {*OWN_FIELDS}))
             if wrong:
-                raise ValueError(f"others[{place}]: models of an ensemble cannot differ in {wrong}")
+                raise UserError(f"others[{place}]: models of an ensemble cannot differ in {wrong}")
             try:
                 self._member(differences).validate()
             except StrictDataclassError as error:
-                raise ValueError(f"others[{place}]: {error.__cause__ or error}") from None
+                raise UserError(f"others[{place}]: {error.__cause__ or error}") from None
 
     def _validate_graph_size(self) -> None:
         size = cast(int, self.graph_size)
         for name in ("fusion_heads", "gcn_heads"):
             if size % getattr(self, name):
-                raise ValueError(f"{name}={getattr(self, name)} does not divide graph_size={size}")
+                raise UserError(f"{name}={getattr(self, name)} does not divide graph_size={size}")
         if size % 2:
-            raise ValueError(f"graph_size must be even (the BiLSTM has two directions), got {size}")
+            raise UserError(f"graph_size must be even (the BiLSTM has two directions), got {size}")
 
     @property
     def default_graph_size(self) -> int:

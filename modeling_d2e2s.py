@@ -7,11 +7,8 @@ Notation of all shapes: B sentences, T word pieces, W words, N = W + 1 nodes (no
 dependency tree), D the encoder's width, S the largest span width, K candidates of each kind.
 """
 
-import copy
-import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -19,9 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput
 
-from .configuration_d2e2s import OWN_FIELDS, D2E2SConfig
+from .configuration_d2e2s import D2E2SConfig
+from .encoding_d2e2s import encode, pool_words, without_pooler
+from .ensemble_d2e2s import joined_config, mean_of_models
+from .errors_d2e2s import UserError
 from .fusion_d2e2s import FUSIONS, MaskedBiLSTM, MultiHeadAttention
 from .graph_d2e2s import (
     SEMANTIC_GCNS,
@@ -33,11 +32,12 @@ from .graph_d2e2s import (
     head_arcs,
     parser_loss,
 )
+from .labels_d2e2s import IGNORED, UNKNOWN
+from .output_d2e2s import D2E2SModelOutput, D2E2SOutput
 from .pipeline_d2e2s import custom_pipelines
 from .spans_d2e2s import (
     ASPECT,
     OPINION,
-    UNKNOWN,
     NoneFirstClassifier,
     PairScorer,
     SpanScorer,
@@ -54,62 +54,6 @@ from .tree_d2e2s import decode_heads
 # Before training the graphs add little to the encoder's nodes, and every span and pair is "none", as nearly all are
 # (Lin et al. 2017, section 4.1): both maps start small, and the bias of "none" at this logit.
 SMALL_GAIN, NONE_PRIOR = 0.1, 4.0
-# The shorter half of a batch is encoded apart if it is at most this share as long as the longer one.
-WORTH_HALVING = 0.8
-
-
-@dataclass
-class D2E2SModelOutput(ModelOutput):
-    """Output of [`D2E2SModel`].
-
-    Args:
-        last_hidden_state: fused node features `(B, N, D)`.
-        node_mask: real nodes `(B, N)`.
-        encoder_nodes: node features before the graphs `(B, N, D)`.
-        semantic_graph: attention weights between nodes `(B, N, N)`, rows sum to 1.
-        syntactic_graph: undirected dependency graph with self loops `(B, N, N)`.
-        arc_logits: the parser's head scores `(B, W, N)`, where the model has a parser and it was needed.
-    """
-
-    last_hidden_state: Tensor | None = None
-    node_mask: Tensor | None = None
-    encoder_nodes: Tensor | None = None
-    semantic_graph: Tensor | None = None
-    syntactic_graph: Tensor | None = None
-    arc_logits: Tensor | None = None
-
-
-@dataclass
-class D2E2SOutput(ModelOutput):
-    """Output of [`D2E2SForTripletExtraction`].
-
-    Args:
-        loss: weighted sum of `losses`, when `labels` are given.
-        triplets: `(B, T, 5)` int64 aspect start, aspect end, opinion start, opinion end (words, half open), sentiment
-            id; falling score; -100 below `config.decision_threshold`. None in training mode, where nothing reads it.
-        scores: `(B, T)`, probability of each triplet's sentiment; -100 where the triplet is; None in training mode.
-        span_logits: `(B, W, S, 3)` none, aspect, opinion.
-        pair_logits: `(B, K, K, 1 + sentiments)`.
-        aspects, opinions: candidate spans `(B, K, 2)`.
-        arc_logits, relation_logits: `(B, W, N)` and `(B, W, R)`, where the model has a parser.
-        heads: `(B, W)` heads of the most probable tree, -1 = padding, with `return_relations`.
-        semantic_graph, syntactic_graph: `(B, N, N)`.
-        losses: each loss by its name, unweighted.
-    """
-
-    loss: Tensor | None = None
-    triplets: Tensor | None = None
-    scores: Tensor | None = None
-    span_logits: Tensor | None = None
-    pair_logits: Tensor | None = None
-    aspects: Tensor | None = None
-    opinions: Tensor | None = None
-    arc_logits: Tensor | None = None
-    relation_logits: Tensor | None = None
-    heads: Tensor | None = None
-    semantic_graph: Tensor | None = None
-    syntactic_graph: Tensor | None = None
-    losses: dict[str, Tensor] | None = None
 
 
 class D2E2SPreTrainedModel(PreTrainedModel):
@@ -227,7 +171,7 @@ class D2E2SModel(D2E2SPreTrainedModel):
         if not self.config.uses_parser:
             # Only this mode pays a host synchronisation: without a parser, nothing else would notice.
             if heads is None or bool((heads < 0).all(1).any()):
-                raise ValueError('heads are missing: config.syntax="input" needs the heads of every sentence')
+                raise UserError('heads are missing: config.syntax="input" needs the heads of every sentence')
             return dependency_graph(head_arcs(heads), mask)
         output.arc_logits = self.parser(nodes, mask)
         predicted = output.arc_logits.softmax(-1)
@@ -237,50 +181,6 @@ class D2E2SModel(D2E2SPreTrainedModel):
         if self.training:
             given = given & (torch.rand(given.shape, device=given.device) >= self.config.predicted_graph_rate)
         return dependency_graph(torch.where(given[:, None, None], head_arcs(heads), predicted), mask)
-
-
-def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
-    """Drop BERT's pooler: nothing here reads it, so its weights would never see a gradient."""
-    if getattr(encoder, "pooler", None) is not None:
-        encoder.register_module("pooler", None)
-    return encoder
-
-
-def encode(encoder: PreTrainedModel, inputs: dict[str, Any]) -> Tensor:
-    """The encoder's features of word pieces, `(B, T, D)`; a batch of long and short sentences goes in two halves.
-
-    The encoder is by far the largest cost, and half of such a batch is padding.
-    """
-    mask: Tensor = inputs["attention_mask"]
-    aligned = all(getattr(value, "shape", None) == mask.shape for value in inputs.values())
-    halves = length_halves(mask) if aligned else []
-    if not halves:
-        return encoder(**inputs).last_hidden_state
-    parts = []
-    for rows, length in halves:
-        part = encoder(**{name: value[rows, :length] for name, value in inputs.items()}).last_hidden_state
-        parts.append(F.pad(part, (0, 0, 0, mask.shape[1] - length)))
-    return torch.cat(parts)[torch.cat([rows for rows, _ in halves]).argsort()]
-
-
-def length_halves(mask: Tensor) -> list[tuple[Tensor, int]]:
-    """Rows and length of the longer and of the shorter half of a batch `(B, T)`; none where that saves little.
-
-    Only on a CPU: there, looking at lengths costs nothing.
-    """
-    if mask.device.type != "cpu" or torch.compiler.is_compiling() or len(mask) < 2:
-        return []
-    # Where the last piece stands, not how many there are: padding may be on the left.
-    lengths = (mask * torch.arange(1, mask.shape[1] + 1)).amax(1)
-    halves = [(rows, int(lengths[rows].amax())) for rows in lengths.argsort(descending=True, stable=True).chunk(2)]
-    return halves if halves[1][1] <= WORTH_HALVING * mask.shape[1] else []
-
-
-def pool_words(pieces: Tensor, word_index: Tensor, nodes: int) -> Tensor:
-    """Mean of each node's word pieces: `(B, T, D)`, `(B, T)` to `(B, N, D)`; zeros for padding."""
-    owner = word_index[:, None] == torch.arange(nodes, device=pieces.device)[:, None]
-    weights = owner / owner.sum(-1, keepdim=True).clamp(min=1)
-    return weights.to(pieces.dtype) @ pieces
 
 
 class Reading(NamedTuple):
@@ -340,19 +240,8 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
             ValueError: fewer than two models, an ensemble among them, or models that differ in anything else.
         """
         if len({id(model) for model in models}) < max(2, len(models)):
-            raise ValueError(f"an ensemble has at least two different models, got {len(models)}")
-        config, others = copy.deepcopy(models[0].config), []
-        for place, model in enumerate(models):
-            if model.config.others:
-                raise ValueError(f"model {place} of the ensemble is an ensemble: give the models that it is made of")
-            different = differing_fields(config.to_dict(), model.config.to_dict())
-            common = [name for name in different if name not in OWN_FIELDS]
-            if common:
-                raise ValueError(f"models 0 and {place} of the ensemble differ in {', '.join(common)}")
-            others.append({name: getattr(model.config, name) for name in different})
-        config.others = others[1:]
-        for name in CHOSEN_ON_DEV:
-            setattr(config, name, getattr(D2E2SConfig, name))
+            raise UserError(f"an ensemble has at least two different models, got {len(models)}")
+        config = joined_config([model.config for model in models])
         with torch.device("meta"):
             ensemble = cls(config)
         ensemble.d2e2s, ensemble.span_scorer, ensemble.pair_scorer = (
@@ -401,7 +290,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
             ValueError: an ensemble in training mode; see also [`D2E2SModel.forward`].
         """
         if self.config.others and any(member.training for member in self.members):
-            raise ValueError("an ensemble is not trained as one: train its models, each by itself")
+            raise UserError("an ensemble is not trained as one: train its models, each by itself")
         inputs = (input_ids, attention_mask, word_index, word_mask, heads, token_type_ids)
         readings = [member.read(*inputs) for member in self.members]
         base, features = readings[0].base, readings[0].features
@@ -517,37 +406,10 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         return weights.get(name, 1.0)
 
 
-def mean_of_models(logits: Sequence[Tensor]) -> Tensor:
-    """Logits `(..., C)` whose softmax is the mean of the models' probabilities; those of one model as they are."""
-    if len(logits) == 1:
-        return logits[0]
-    return torch.stack([each.log_softmax(-1) for each in logits]).logsumexp(0) - math.log(len(logits))
-
-
-CHOSEN_ON_DEV = ("decision_threshold", "temperature")
-# What does not tell models trained apart from one another: the above, and what says nothing about the model.
-NO_DIFFERENCE = {
-    *CHOSEN_ON_DEV,
-    *("_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version"),
-}
-
-
-def differing_fields(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Fields in which two configurations, as dicts, make different models; the encoder's as `encoder_config.x`."""
-    found = []
-    for name in sorted({*first, *second} - NO_DIFFERENCE):
-        left, right = first.get(name), second.get(name)
-        if isinstance(left, dict) and isinstance(right, dict):
-            found += [f"{name}.{inner}" for inner in differing_fields(left, right)]
-        elif left != right:
-            found.append(name)
-    return found
-
-
 def masked_cross_entropy(logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Sum of the cross-entropy where the mask is true: `(..., C)`, `(...)`, `(...)` to a scalar."""
-    target = target.masked_fill(~mask, -100)
-    return F.cross_entropy(logits.flatten(0, -2), target.flatten(), ignore_index=-100, reduction="sum")
+    target = target.masked_fill(~mask, IGNORED)
+    return F.cross_entropy(logits.flatten(0, -2), target.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
 D2E2SForTripletExtraction.register_for_auto_class("AutoModel")

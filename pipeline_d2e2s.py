@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import Pipeline
 
+from .errors_d2e2s import UserError
 from .spans_d2e2s import ASPECT, OPINION
 from .words_d2e2s import Word
 
@@ -70,9 +71,9 @@ class TripletExtractionPipeline(Pipeline):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not hasattr(self.processor, "split_text"):
-            raise ValueError("the pipeline needs the model's D2E2SProcessor: give processor=...")
+            raise UserError("the pipeline needs the model's D2E2SProcessor: give processor=...")
         if self.model.config.needs_heads:
-            raise ValueError('config.syntax="input": this model needs the heads of every sentence, not raw text')
+            raise UserError('config.syntax="input": this model needs the heads of every sentence, not raw text')
         self.model.eval()
         self.progress: Callable[[int], object] | None = None  # is told how many sentences were read just now
 
@@ -107,7 +108,7 @@ class TripletExtractionPipeline(Pipeline):
         parameters = [{**default, **new} for default, new in zip(defaults, given, strict=True)]
         size = (self._batch_size or BATCH_SIZE) if batch_size is None else batch_size
         if size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {size}")
+            raise UserError(f"batch_size must be at least 1, got {size}")
         if isinstance(inputs, str | Mapping):
             return next(self._stream([inputs], size, *parameters))
         if not hasattr(inputs, "__iter__") and not hasattr(inputs, "__getitem__"):
@@ -135,11 +136,11 @@ class TripletExtractionPipeline(Pipeline):
             return_tree: also the predicted dependency tree.
         """
         if threshold is not None and not 0 <= threshold <= 1:
-            raise ValueError(f"threshold must lie in [0, 1], got {threshold}")
+            raise UserError(f"threshold must lie in [0, 1], got {threshold}")
         if top_k is not None and top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {top_k}")
+            raise UserError(f"top_k must be at least 1, got {top_k}")
         if return_tree and not self.model.config.uses_parser:
-            raise ValueError("return_tree: this model has no parser (config.syntax, config.syntactic_gcn)")
+            raise UserError("return_tree: this model has no parser (config.syntax, config.syntactic_gcn)")
         more = {"return_terms": return_terms, "return_tree": return_tree}
         steps = ({"aspects": aspects}, {"threshold": threshold, **more}, {"top_k": top_k, **more})
         preprocess, forward, postprocess = (
@@ -294,7 +295,7 @@ def _joined(words: Sequence[str], where: str) -> list[Word]:
     placed, start = [], 0
     for i, word in enumerate(words):
         if not word:
-            raise ValueError(f"{where}: word {i} is empty: leave it out")
+            raise UserError(f"{where}: word {i} is empty: leave it out")
         placed.append(Word(word, start, start + len(word)))
         start += len(word) + 1
     return placed
@@ -357,7 +358,7 @@ def _locate(
         )
         for sentence, start, end in places:
             if end - start > max_width:
-                raise ValueError(f"{where}: aspect {aspect!r} has {end - start} words, the model takes {max_width}")
+                raise UserError(f"{where}: aspect {aspect!r} has {end - start} words, the model takes {max_width}")
             spans[sentence].add((start, end))
     return [sorted(found) for found in spans]
 
@@ -365,7 +366,7 @@ def _locate(
 def _occurrences(aspect: str, text: str, sentences: Sequence[Sequence[Word]]) -> list[tuple[int, int, int]]:
     """(sentence, first word, end) wherever the aspect stands as whole words of one sentence."""
     if not aspect.strip():
-        raise ValueError(f"aspect {aspect!r} is empty")
+        raise UserError(f"aspect {aspect!r} is empty")
     starts = {word.start: (s, i) for s, words in enumerate(sentences) for i, word in enumerate(words)}
     ends = {word.end: (s, i + 1) for s, words in enumerate(sentences) for i, word in enumerate(words)}
     pattern = r"\s+".join(map(re.escape, aspect.split()))
@@ -383,7 +384,7 @@ def _covered(span: Any, text: str, sentences: Sequence[Sequence[Word]], where: s
         raise TypeError(f"{where}: aspect {span!r}: expected a string, or [start, end) in characters")
     start, end = span
     if not 0 <= start < end <= len(text):
-        raise ValueError(f"{where}: aspect [{start}, {end}) does not fit a text of {len(text)} characters")
+        raise UserError(f"{where}: aspect [{start}, {end}) does not fit a text of {len(text)} characters")
     touched = [
         (s, i)
         for s, words in enumerate(sentences)
@@ -392,5 +393,5 @@ def _covered(span: Any, text: str, sentences: Sequence[Sequence[Word]], where: s
     ]
     if not touched or touched[0][0] != touched[-1][0]:
         reason = "crosses the border of a sentence" if touched else "holds no word"
-        raise ValueError(f"{where}: aspect [{start}, {end}) {reason}")
+        raise UserError(f"{where}: aspect [{start}, {end}) {reason}")
     return (*touched[0], touched[-1][1] + 1)

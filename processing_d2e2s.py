@@ -8,56 +8,20 @@ A *node* is the root (0, the leading special token such as [CLS]) or a word (wor
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from tokenizers import pre_tokenizers
 from tokenizers.pre_tokenizers import PreTokenizer
-from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
+from .errors_d2e2s import UserError
+from .inputs_d2e2s import D2E2SInputs, mask, padded, padded_labels
+from .labels_d2e2s import SENTIMENTS
+from .tokenizer_d2e2s import for_words
 from .words_d2e2s import Word, WordSplitter, pack_words, split_sentences, without_surrogates
 
-SENTIMENT_LABELS = ("POS", "NEG", "NEU")
-LABEL_PADDING, UNKNOWN_TRIPLETS = -100, -1
 DEFAULT_WINDOW = 512
-
-
-# --- the model's inputs -----------------------------------------------------------------------------------
-
-
-class D2E2SInputs(BatchFeature):
-    """The model's inputs as a dictionary of tensors; `words` are the sentences' words, or None if not known.
-
-    `words` is an attribute and no key, so `model(**inputs)`, `inputs.to(device)`, pickling between data
-    workers and memory pinning all work. Keys (B sentences, T pieces, W words, M triplets):
-
-    - `input_ids`, `attention_mask`, and `token_type_ids` if the tokenizer makes them: (B, T) int64
-    - `word_index` (B, T) int64: node of each piece, -1 for other special tokens and padding
-    - `word_mask` (B, W) bool
-    - `heads`, `deprels` (B, W) int64: 1-based head with 0 for the root, index of the relation; -1 unknown.
-      Absent if no sentence of the batch has any
-    - `labels` (B, M, 5) int64: aspect start, end, opinion start, end, sentiment; padded with -100. All -1 for a
-      sentence whose triplets are not known
-    """
-
-    def __init__(
-        self,
-        data: dict[str, Any] | None = None,
-        *args: Any,
-        words: list[list[str]] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(data, *args, **kwargs)
-        self.words = words
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"data": self.data, "words": self.words}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, skip_tensor_conversion=None)
 
 
 class D2E2SProcessor(ProcessorMixin):
@@ -80,11 +44,11 @@ class D2E2SProcessor(ProcessorMixin):
         self,
         tokenizer: PreTrainedTokenizerBase,
         deprel_labels: Sequence[str] | None = None,
-        sentiment_labels: Sequence[str] = SENTIMENT_LABELS,
+        sentiment_labels: Sequence[str] = SENTIMENTS,
         word_splitter: str | dict[str, Any] | PreTokenizer = "penn",
         max_length: int | None = None,
     ) -> None:
-        super().__init__(_for_words(tokenizer))
+        super().__init__(for_words(tokenizer))
         self.deprel_labels = list(deprel_labels or ())
         self.sentiment_labels = list(sentiment_labels)
         self.max_length = max_length
@@ -132,7 +96,7 @@ class D2E2SProcessor(ProcessorMixin):
             ValueError: for anything malformed, with the index of the sentence.
         """
         if return_tensors != "pt":
-            raise ValueError(f'return_tensors={return_tensors!r}: only "pt" is supported')
+            raise UserError(f'return_tensors={return_tensors!r}: only "pt" is supported')
         return self.pad(self.encode(words, heads, deprels, triplets, max_length), words=words)
 
     def encode(
@@ -193,27 +157,27 @@ class D2E2SProcessor(ProcessorMixin):
                 known must not be learned as one that has none), unless `allow_unlabelled`.
         """
         if not features:
-            raise ValueError("no sentences: give at least one")
+            raise UserError("no sentences: give at least one")
         columns: dict[str, list[Any]] = {name: [row.get(name) for row in features] for name in features[0]}
         multiple = pad_to_multiple_of or 1
         pieces = -(-max(map(len, columns["input_ids"])) // multiple) * multiple
         lengths = [max(row) for row in columns["word_index"]]
         data = {
-            "input_ids": _padded(columns["input_ids"], self.tokenizer.pad_token_id or 0, pieces),
-            "attention_mask": _mask([len(row) for row in columns["input_ids"]], pieces).long(),
-            "word_index": _padded(columns["word_index"], -1, pieces),
-            "word_mask": _mask(lengths, max(lengths)),
+            "input_ids": padded(columns["input_ids"], self.tokenizer.pad_token_id or 0, pieces),
+            "attention_mask": mask([len(row) for row in columns["input_ids"]], pieces).long(),
+            "word_index": padded(columns["word_index"], -1, pieces),
+            "word_mask": mask(lengths, max(lengths)),
         }
         if "token_type_ids" in columns:
             padding = self.tokenizer.pad_token_type_id
-            data["token_type_ids"] = _padded(columns["token_type_ids"], padding, pieces)
+            data["token_type_ids"] = padded(columns["token_type_ids"], padding, pieces)
         for name in ("heads", "deprels"):
             rows = [row or [] for row in columns.get(name, ())]
             if any(max(row, default=-1) >= 0 for row in rows):
-                data[name] = _padded(rows, -1, max(lengths))
+                data[name] = padded(rows, -1, max(lengths))
         labels = columns.get("labels", [None] * len(features))
         if allow_unlabelled or any(rows is not None for rows in labels):
-            data["labels"] = _padded_labels(labels, allow_unlabelled)
+            data["labels"] = padded_labels(labels, allow_unlabelled)
         return D2E2SInputs(data, words=None if words is None else [list(sentence) for sentence in words])
 
     def windows(self, words: Sequence[str], max_length: int | None = None) -> list[tuple[int, int]]:
@@ -229,7 +193,7 @@ class D2E2SProcessor(ProcessorMixin):
         sizes = self._piece_counts(words)
         for word, size in zip(words, sizes, strict=True):
             if size > room:
-                raise ValueError(f"word {word[:20]!r}: {size} word pieces, more than the {room} that fit")
+                raise UserError(f"word {word[:20]!r}: {size} word pieces, more than the {room} that fit")
         return pack_words(words, sizes, room)
 
     def split_text(self, text: str, max_length: int | None = None) -> list[list[Word]]:
@@ -279,13 +243,13 @@ class D2E2SProcessor(ProcessorMixin):
                 decodes no triplets.
         """
         if outputs.get("triplets") is None:
-            raise ValueError("outputs hold no triplets: the model was in training mode; call model.eval() first")
+            raise UserError("outputs hold no triplets: the model was in training mode; call model.eval() first")
         words = getattr(inputs, "words", None) if isinstance(inputs, Mapping) else inputs
         if words is None:
-            raise ValueError("inputs carry no words: give the list of words of each sentence instead")
+            raise UserError("inputs carry no words: give the list of words of each sentence instead")
         rows, scores = outputs["triplets"].tolist(), outputs["scores"].float().tolist()
         if len(rows) != len(words):
-            raise ValueError(f"outputs of {len(rows)} sentences, inputs of {len(words)}: not the same batch")
+            raise UserError(f"outputs of {len(rows)} sentences, inputs of {len(words)}: not the same batch")
         return [
             [self._triplet(*found, sentence) for found in _best(rows[i], scores[i], threshold)]
             for i, sentence in enumerate(words)
@@ -339,7 +303,7 @@ class D2E2SProcessor(ProcessorMixin):
         if deprels is None:
             return [-1] * len(words)
         if len(deprels) != len(words):
-            raise ValueError(f"sentence {index}: {len(deprels)} deprels, {len(words)} words: give one a word")
+            raise UserError(f"sentence {index}: {len(deprels)} deprels, {len(words)} words: give one a word")
         known = {label: i for i, label in enumerate(self.deprel_labels)}
         return [known.get(deprel, known.get(universal_relation(deprel), -1)) for deprel in deprels]
 
@@ -354,49 +318,15 @@ class D2E2SProcessor(ProcessorMixin):
         for role in ("aspect", "opinion"):
             start, end = triplet[role]
             if not 0 <= start < end <= length:
-                raise ValueError(
+                raise UserError(
                     f"sentence {index}: {role} [{start}, {end}) is no span of its {length} words: "
                     f"expected 0 <= start < end <= {length}"
                 )
         if triplet["sentiment"] not in self.sentiment_labels:
-            raise ValueError(
+            raise UserError(
                 f"sentence {index}: unknown sentiment {triplet['sentiment']!r}: expected one of {self.sentiment_labels}"
             )
         return [*triplet["aspect"], *triplet["opinion"], self.sentiment_labels.index(triplet["sentiment"])]
-
-
-@dataclass
-class DataCollatorForTripletExtraction:
-    """Makes the model's inputs from records, or from features of `encode_record` or `tokenize_records`.
-
-    Records and features may be mixed, and fields that are None count as absent. See `D2E2SInputs` for the
-    keys; `words` is set if every record or feature still has its `tokens`.
-
-    Args:
-        processor: the processor of the model.
-        pad_to_multiple_of: T is rounded up to a multiple of this.
-        return_labels: False leaves out `labels`, for prediction.
-        allow_unlabelled: some records may have no triplets: they are not known, and train the parser only.
-
-    Raises:
-        ValueError: for malformed records, and if only some have triplets, unless `allow_unlabelled`.
-    """
-
-    processor: D2E2SProcessor
-    pad_to_multiple_of: int | None = None
-    return_labels: bool = True
-    allow_unlabelled: bool = False
-
-    def __call__(self, features: Sequence[Mapping[str, Any]]) -> D2E2SInputs:
-        raw = [feature for feature in features if "input_ids" not in feature]
-        made = iter(self.processor.encode_records(raw) if raw else ())
-        encoded = [feature if "input_ids" in feature else next(made) for feature in features]
-        if not self.return_labels:
-            encoded = [{**feature, "labels": None} for feature in encoded]
-        known = all("tokens" in feature for feature in features)
-        words = [feature["tokens"] for feature in features] if known else None
-        unlabelled = self.allow_unlabelled and self.return_labels
-        return self.processor.pad(encoded, words, self.pad_to_multiple_of, unlabelled)
 
 
 def universal_relation(deprel: str) -> str:
@@ -407,56 +337,23 @@ def universal_relation(deprel: str) -> str:
 # --- checks and small steps -------------------------------------------------------------------------------
 
 
-def _for_words(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """The tokenizer, checked, and set to tokenize each given word as one that follows a space."""
-    name = type(tokenizer).__name__
-    if not getattr(tokenizer, "is_fast", False):
-        raise ValueError(f"{name} is no fast tokenizer: load one that has a tokenizer.json")
-    tokenizer = _with_prefix_space(tokenizer)
-    first = tokenizer([["a"]], is_split_into_words=True).word_ids(0)[0]
-    if first is not None:
-        raise ValueError(f"{name} puts no special token first: the model needs one ([CLS]) as root node")
-    if tokenizer.unk_token_id is None:
-        raise ValueError(f"{name} has no unknown token: set tokenizer.unk_token")
-    return tokenizer
-
-
-def _with_prefix_space(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """The tokenizer if it puts a space before each word or needs none, else a copy that is set so."""
-    if all(step.add_prefix_space for step in _byte_level_steps(tokenizer)):
-        return tokenizer
-    tokenizer = copy.deepcopy(tokenizer)
-    for step in _byte_level_steps(tokenizer):
-        step.add_prefix_space = True
-    # Kept in both places, so that saving and loading keeps it.
-    tokenizer.add_prefix_space = True
-    tokenizer.init_kwargs["add_prefix_space"] = True
-    return tokenizer
-
-
-def _byte_level_steps(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
-    step = tokenizer.backend_tokenizer.pre_tokenizer
-    steps = list(step) if isinstance(step, pre_tokenizers.Sequence) else [step]  # type: ignore[call-overload]
-    return [step for step in steps if isinstance(step, pre_tokenizers.ByteLevel)]
-
-
 def _checked_words(words: Sequence[Sequence[str]]) -> list[list[str]]:
     """The sentences as lists of words that the tokenizer can encode."""
     if isinstance(words, str) or not words or isinstance(words[0], str):
-        raise ValueError("words must be a list of sentences, each a list of words: [['Good', 'food']]")
+        raise UserError("words must be a list of sentences, each a list of words: [['Good', 'food']]")
     for i, sentence in enumerate(words):
         if isinstance(sentence, str) or not all(isinstance(word, str) for word in sentence):
-            raise ValueError(f"sentence {i}: expected a list of words (str), got {sentence!r}")
+            raise UserError(f"sentence {i}: expected a list of words (str), got {sentence!r}")
         if not sentence:
-            raise ValueError(f"sentence {i}: no words: leave the sentence out")
+            raise UserError(f"sentence {i}: no words: leave the sentence out")
         if "" in sentence:
-            raise ValueError(f"sentence {i}: word {list(sentence).index('')} is empty: leave it out")
+            raise UserError(f"sentence {i}: word {list(sentence).index('')} is empty: leave it out")
     return [[without_surrogates(word) for word in sentence] for sentence in words]
 
 
 def _check_length(pieces: int, window: int, words: Sequence[str], index: int) -> None:
     if pieces > window:
-        raise ValueError(
+        raise UserError(
             f"sentence {index} ({' '.join(words)[:40]!r}..., {len(words)} words): {pieces} word pieces, "
             f"more than the {window} that fit the encoder: cut it at the ranges of processor.windows(words)"
         )
@@ -467,17 +364,15 @@ def _checked_heads(heads: Sequence[int] | None, words: Sequence[str], index: int
     if heads is None:
         return [-1] * len(words)
     if len(heads) != len(words):
-        raise ValueError(f"sentence {index}: {len(heads)} heads, {len(words)} words: give one a word")
+        raise UserError(f"sentence {index}: {len(heads)} heads, {len(words)} words: give one a word")
     if min(heads) < -1 or max(heads) > len(words):
-        raise ValueError(
+        raise UserError(
             f"sentence {index}: heads from {min(heads)} to {max(heads)}: expected 1 to {len(words)}, "
             "0 for the root, -1 if not known"
         )
     itself = [word for word, head in enumerate(heads, 1) if head == word]
     if itself:
-        raise ValueError(
-            f"sentence {index}: word {itself[0]} is its own head: expected another word, or 0 for the root"
-        )
+        raise UserError(f"sentence {index}: word {itself[0]} is its own head: expected another word, or 0 for the root")
     return list(heads)
 
 
@@ -485,36 +380,13 @@ def _for_each(values: Sequence[Any] | None, words: Sequence[Any], name: str) -> 
     if values is None:
         return [None] * len(words)
     if len(values) != len(words):
-        raise ValueError(f"{name} of {len(values)} sentences, words of {len(words)}: give one for each")
+        raise UserError(f"{name} of {len(values)} sentences, words of {len(words)}: give one for each")
     return values
 
 
 def _nodes(word_ids: Sequence[int | None]) -> list[int]:
     """Node of each piece: 0 for the leading special token, i + 1 for word i, -1 for other special tokens."""
     return [0] + [-1 if word is None else word + 1 for word in word_ids[1:]]
-
-
-def _padded(rows: Sequence[Sequence[int]], value: int, length: int) -> torch.Tensor:
-    """(B, length) int64."""
-    return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])
-
-
-def _mask(lengths: Sequence[int], length: int) -> torch.Tensor:
-    """(B, length) bool, True for the first `lengths[b]` places."""
-    return torch.arange(length) < torch.tensor(lengths)[:, None]
-
-
-def _padded_labels(rows: Sequence[Sequence[Sequence[int]] | None], allow_unlabelled: bool) -> torch.Tensor:
-    """(B, M, 5) int64, M at least 1; rows of -1 where there are no labels."""
-    missing = [i for i, row in enumerate(rows) if row is None]
-    if missing and not allow_unlabelled:
-        raise ValueError(
-            f"sentences {missing[:5]} have no triplets field but others have: "
-            "give an empty list for a sentence that has none"
-        )
-    length = max(1, *(len(row or ()) for row in rows))
-    blank, unknown = [LABEL_PADDING] * 5, [UNKNOWN_TRIPLETS] * 5
-    return torch.tensor([[unknown] * length if row is None else [*row, *[blank] * (length - len(row))] for row in rows])
 
 
 def _span(words: Sequence[str], start: int, end: int) -> dict[str, Any]:
@@ -544,7 +416,7 @@ def _halve_long(sentence: Sequence[Word], sizes: Sequence[int], room: int) -> li
             words.append(word)
             continue
         if len(word.text) == 1:
-            raise ValueError(f"character {word.text!r} has {size} word pieces, more than the {room} that fit")
+            raise UserError(f"character {word.text!r} has {size} word pieces, more than the {room} that fit")
         half = len(word.text) // 2
         words.append(Word(word.text[:half], word.start, word.start + half))
         words.append(Word(word.text[half:], word.start + half, word.end))

@@ -40,7 +40,7 @@ All arguments: `python run_aste.py --help`.
 
 import sys
 
-from d2e2s.train import main
+from d2e2s.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["train", *sys.argv[1:]]))

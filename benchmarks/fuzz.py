@@ -28,7 +28,6 @@ from huggingface_hub.errors import StrictDataclassError
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from d2e2s.arguments import ConfigArguments, DataArguments, ModelArguments, TripletTrainingArguments, _file_arguments
 from d2e2s.checkpoints import SUMS, check
 from d2e2s.configuration_d2e2s import D2E2SConfig
 from d2e2s.data_scripts.annotations import Converter, Report, parse_arguments
@@ -38,8 +37,15 @@ from d2e2s.data_scripts.parse_repair import read_arcs, transfer
 from d2e2s.data_scripts.prepare_aste_v2 import ParseBook, parse_line
 from d2e2s.data_scripts.read_conllu import read_conllu
 from d2e2s.data_scripts.records import is_tree, read_records, validate_record, write_records
-from d2e2s.lines import TEXT_COLUMN
-from d2e2s.tables import check_columns, read_table
+from d2e2s.prediction.tables import check_columns, read_table
+from d2e2s.prediction.text_lines import TEXT_COLUMN
+from d2e2s.training.arguments import (
+    ConfigArguments,
+    DataArguments,
+    ModelArguments,
+    TripletTrainingArguments,
+    _file_arguments,
+)
 
 SECONDS = 20  # for one input; more is a hang
 SHOWN = 3  # inputs of each kind of fault in the report

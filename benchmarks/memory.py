@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 import transformers
 
-from d2e2s.callbacks import peak_resident_bytes
+from d2e2s.training.costs import peak_resident_bytes
 
 from .workload import MAIN, VARIANTS, Workload, add_options, bare_step, model_step
 

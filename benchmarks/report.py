@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from d2e2s.pages import markdown_table as markdown_table
-from d2e2s.pages import write_between_marks as write_between_marks
+from d2e2s.reporting.markdown import markdown_table as markdown_table
+from d2e2s.reporting.markdown import write_between_marks as write_between_marks
 
 
 def write_json(path: Path, result: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from d2e2s.compare import read_runs, table
+from d2e2s.reporting.compare import read_runs, table
 
 from .report import write_between_marks
 

@@ -24,7 +24,7 @@ import transformers
 from matplotlib import pyplot
 
 from . import memory, raw_text
-from .literal import literal_forward
+from .reference import literal_forward
 from .report import markdown_table, write_between_marks, write_json
 from .timing import Job, command_line, environment, interleaved, ratio
 from .workload import (

@@ -18,7 +18,7 @@ from d2e2s.data_scripts.records import read_records
 from d2e2s.encoders import resolve_encoder
 from d2e2s.modeling_d2e2s import without_pooler
 
-from .literal import literal_forward
+from .reference import literal_forward
 from .timing import CLOCKS
 
 Record = dict[str, Any]

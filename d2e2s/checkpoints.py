@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -18,7 +17,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import sort_checkpoints
 from transformers.utils import CONFIG_NAME
 
-from .data_scripts.records import _to_disk, write_atomically
+from .data_scripts.files import sha256, to_disk, write_text
+from .errors_d2e2s import UserError
 
 logger = logging.getLogger("d2e2s")
 
@@ -27,7 +27,7 @@ WEIGHTS = "*.safetensors"
 UNFINISHED = ".writing-"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint that is not whole, or whose files are not those that were saved."""
 
 
@@ -42,9 +42,9 @@ def seal(folder: Path, pattern: str = "*") -> None:
     """
     files = sorted(path for path in folder.rglob(pattern) if path.is_file() and path.name != SUMS)
     for path in files:
-        _to_disk(path)
-    lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
-    write_atomically(folder / SUMS, lambda new: new.write_text("".join(lines), encoding="utf-8", newline="\n"))
+        to_disk(path)
+    lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    write_text(folder / SUMS, "".join(lines))
 
 
 def check(folder: Path) -> list[str]:
@@ -63,7 +63,7 @@ def check(folder: Path) -> list[str]:
             raise CheckpointError(f"{folder / SUMS}:{number}: no checksum and name of a file of this folder")
         if not path.is_file():
             raise CheckpointError(f"{path}: missing, though {SUMS} lists it")
-        if _sha256(path) != digest:
+        if sha256(path) != digest:
             raise CheckpointError(
                 f"{path}: damaged or changed since it was saved: get it anew, or delete {folder / SUMS} if you changed "
                 "it yourself"
@@ -93,11 +93,6 @@ def check_model(name: str) -> None:
     if not isinstance(fields, dict):
         raise CheckpointError(f"{config}: no JSON object: the file is damaged, get it anew")
     check(folder)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --- which checkpoint to go on from -----------------------------------------------------------------------

@@ -1,51 +1,112 @@
-"""The console command `d2e2s`: one registry of sub-commands, each imported only when it runs."""
+"""The console command `d2e2s`: one parser with sub-commands, each imported only when it runs."""
 
 from __future__ import annotations
 
+import argparse
+import difflib
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
+from typing import NamedTuple
 
-# name: (module with `main(argv) -> exit code`, what it does)
+from . import __version__
+from .errors import is_mistake, refuse
+
+
+class Command(NamedTuple):
+    """A sub-command.
+
+    Attributes:
+        module: has `add_arguments(parser)` and `run(options) -> exit code or None`.
+        summary: what it does, in a line.
+        extra: extra of the package that it needs.
+        more: it takes further arguments, `options.more`, which it reads itself.
+    """
+
+    module: str
+    summary: str
+    extra: str | None = None
+    more: bool = False
+
+
 COMMANDS = {
-    "train": ("d2e2s.train", "train and score a model: d2e2s train CONFIG.yaml ... [--argument value ...]"),
-    "ratings": ("d2e2s.ratings", "let an encoder learn ratings of texts first: d2e2s ratings FILE --output_dir DIR"),
-    "predict": ("d2e2s.predict", "triplets of raw text: d2e2s predict TEXT|FILE [--model DIR] [--out FILE]"),
-    "card": ("d2e2s.card", "write the model card of a run: d2e2s card DIR [--name ORG/NAME] [--seeds DIR ...]"),
-    "push": ("d2e2s.hub", "push a run, data or the metric to the Hub: d2e2s push DIR ORG/NAME [--private]"),
-    "study": ("d2e2s.study", "compare ways of training, with tests: d2e2s study STUDY.yaml [--workers N]"),
-    "search": ("d2e2s.search", "search for better arguments on dev: d2e2s search SEARCH.yaml [--trials N]"),
-    "report": ("d2e2s.report", "a run as one HTML page: d2e2s report RUN --out FILE.html"),
-    "compare": ("d2e2s.compare", "several runs side by side: d2e2s compare RUN ... [--out FILE.html|.md|.json]"),
-    "demo": ("d2e2s.demo.app", "try a checkpoint in the browser: d2e2s demo [--model DIR] [--port N]"),
+    "train": Command("training.command", "train and score a model: CONFIG.yaml ... [--argument value ...]", more=True),
+    "predict": Command("prediction.command", "triplets of raw text: TEXT|FILE|FOLDER [--model DIR] [--out PATH]"),
+    "card": Command("reporting.card", "write the model card of a run: DIR [--name ORG/NAME] [--seeds DIR ...]"),
+    "push": Command("hub", "push a run, data or the metric to the Hub: DIR ORG/NAME [--private]"),
+    "study": Command("study.runner", "compare ways of training, with tests: STUDY.yaml [--workers N]", "study"),
+    "search": Command("study.search", "search better arguments on dev: SEARCH.yaml [--trials N]", "search", more=True),
+    "report": Command("reporting.report", "a run as one HTML page: RUN --out FILE.html", "report"),
+    "compare": Command("reporting.compare", "several runs side by side: RUN ... [--out FILE.html|.md|.json]", "report"),
+    "demo": Command("demo.app", "try a checkpoint in the browser: [--model DIR] [--port N]", "demo"),
 }
-# Commands that need an extra of the package, and which.
-EXTRAS = {"study": "study", "search": "search", "report": "report", "compare": "report", "demo": "demo"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a sub-command; 2 if there is none of that name."""
+    """Run a sub-command. This is where a person's mistake becomes one line on stderr; a bug keeps its traceback.
+
+    Returns:
+        exit code: 2 for a mistake, otherwise what the command says.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help"):
-        print(usage())
-        return 0
-    if words[0] not in COMMANDS:
-        print(f"error: unknown command {words[0]!r}; choose from: {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
+    name = next((word for word in words if not word.startswith("-")), None)
+    if name is not None and name not in COMMANDS:
+        return refuse(ValueError(f"unknown command {name!r}{_nearest(name)}; choose from: {', '.join(COMMANDS)}"))
     try:
-        module = import_module(COMMANDS[words[0]][0])
+        module = None if name is None else import_module(f".{COMMANDS[name].module}", __package__)
     except ModuleNotFoundError as error:
-        if words[0] not in EXTRAS:
+        return _without_extra(str(name), error)
+    parser = _parser(name, module)
+    options, options.more = parser.parse_known_args(words)
+    if module is None or name is None:
+        parser.print_help()
+        return 0
+    if options.more and not COMMANDS[name].more:
+        parser.error(f"unrecognized arguments: {' '.join(options.more)}")
+    try:
+        return int(module.run(options) or 0)
+    except BrokenPipeError:  # the reader of a pipe has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if options.debug or not is_mistake(error):
             raise
-        install = f'pip install "d2e2s[{EXTRAS[words[0]]}]"'
-        print(f"error: d2e2s {words[0]} needs {error.name}: {install}", file=sys.stderr)
-        return 2
-    return int(module.main(words[1:]))
+        return refuse(error)
 
 
-def usage() -> str:
-    lines = [f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()]
-    return "\n".join(["usage: d2e2s COMMAND [arguments]", "", "commands:", *lines])
+def _parser(chosen: str | None, module: ModuleType | None) -> argparse.ArgumentParser:
+    """The parser with all sub-commands, of which the chosen one knows its arguments."""
+    parser = argparse.ArgumentParser(
+        prog="d2e2s", description="Aspect sentiment triplet extraction.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"d2e2s {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of every error (before the command)")
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+    for name, command in COMMANDS.items():
+        reads_help_itself = name == "train"
+        sub = commands.add_parser(
+            name, help=command.summary, allow_abbrev=False, add_help=not reads_help_itself,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        if name == chosen and module is not None:
+            sub.description = (module.__doc__ or "").strip()
+            module.add_arguments(sub)
+    return parser
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _without_extra(name: str, error: ModuleNotFoundError) -> int:
+    """What to install for a command, whose extra is not there."""
+    extra = COMMANDS[name].extra
+    if extra is None:
+        raise error
+    return refuse(ValueError(f'd2e2s {name} needs {error.name}: pip install "d2e2s[{extra}]"'))
 
 
 if __name__ == "__main__":

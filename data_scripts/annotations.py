@@ -19,23 +19,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
-if __package__:
-    from ..words_d2e2s import WORD_SPLITTERS, Word, WordSplitter, pack_words, split_sentences, without_surrogates
-    from .dataset_card import UNKNOWN_LICENCE, write_dataset_card
-    from .records import SENTIMENTS, Record, RecordError, write_atomically, write_records
-else:  # run as a file from a clone
-    sys.path.append(str(Path(__file__).resolve().parents[1]))
-    from dataset_card import UNKNOWN_LICENCE, write_dataset_card  # type: ignore
-    from records import SENTIMENTS, Record, RecordError, write_atomically, write_records  # type: ignore
-
-    from words_d2e2s import (  # type: ignore
-        WORD_SPLITTERS,
-        Word,
-        WordSplitter,
-        pack_words,
-        split_sentences,
-        without_surrogates,
-    )
+from d2e2s.data_scripts.dataset_card import UNKNOWN_LICENCE, write_dataset_card
+from d2e2s.data_scripts.files import write_text
+from d2e2s.data_scripts.records import SENTIMENTS, Record, RecordError, write_records
+from d2e2s.words_d2e2s import WORD_SPLITTERS, Word, WordSplitter, pack_words, split_sentences, without_surrogates
 
 SPLITS = ("train", "dev", "test")
 
@@ -428,10 +415,7 @@ def convert(read: Reader, options: argparse.Namespace) -> None:
         "findings": _by_kind(report),
     }
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-    write_atomically(
-        options.output_dir / "report.json",
-        lambda temporary: temporary.write_text(without_surrogates(text), encoding="utf-8"),
-    )
+    write_text(options.output_dir / "report.json", without_surrogates(text))
     name, about = options.output_dir.resolve().name, "Annotated reviews; `report.json` tells how they were converted."
     write_dataset_card(
         options.output_dir, name, about, records, options.license, options.language, suffix=options.format

@@ -14,10 +14,8 @@ from typing import Any
 import yaml
 from huggingface_hub import DatasetCard, DatasetCardData
 
-if __package__:
-    from .records import SENTIMENTS, Record, write_atomically
-else:  # run as a file from a clone
-    from records import SENTIMENTS, Record, write_atomically  # type: ignore
+from d2e2s.data_scripts.files import write_text
+from d2e2s.data_scripts.records import SENTIMENTS, Record
 
 TASK = "aspect-sentiment-triplet-extraction"
 UNKNOWN_LICENCE = "unknown"
@@ -59,7 +57,7 @@ def write_dataset_card(
     card = f"---\n{_metadata(title, files, splits, licence, language).to_yaml()}\n---\n\n" + "\n\n".join(
         [f"# {title}", about, FORM, _figures(splits), MARK]
     )
-    write_atomically(path, lambda temporary: temporary.write_text(card + "\n", encoding="utf-8"))
+    write_text(path, card + "\n")
     return True
 
 

@@ -18,14 +18,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-if __package__:
-    from . import annotations as _annotations
-    from .annotations import Document, Link, Report, Span, collect, member, read_text
-    from .records import RecordError, parse_json
-else:  # run as a file from a clone
-    import annotations as _annotations  # type: ignore
-    from annotations import Document, Link, Report, Span, collect, member, read_text  # type: ignore
-    from records import RecordError, parse_json  # type: ignore
+from d2e2s.data_scripts import annotations as _annotations
+from d2e2s.data_scripts.annotations import Document, Link, Report, Span, collect, member, read_text
+from d2e2s.data_scripts.records import RecordError, parse_json
 
 EXPECTED = 'a line of the "JSONL(Relation)" export, with text, entities and relations'
 

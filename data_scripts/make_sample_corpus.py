@@ -23,12 +23,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-if __package__:
-    from .dataset_card import write_dataset_card
-    from .records import Record, write_records
-else:  # run as a file from a clone
-    from dataset_card import write_dataset_card  # type: ignore
-    from records import Record, write_records  # type: ignore
+from d2e2s.data_scripts.dataset_card import write_dataset_card
+from d2e2s.data_scripts.records import Record, write_records
 
 ABOUT = """Made-up review sentences with gold dependency trees (Universal Dependencies relations) and gold triplets, so
 that everything in this project can be tried without a network.

@@ -23,10 +23,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-if __package__:
-    from .records import Record, RecordError, read_records, write_records
-else:  # run as a file from a clone
-    from records import Record, RecordError, read_records, write_records  # type: ignore
+from d2e2s.data_scripts.records import Record, RecordError, read_records, write_records
 
 Words = Sequence[str]
 Tree = tuple[list[int], list[str]]

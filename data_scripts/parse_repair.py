@@ -17,10 +17,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-if __package__:
-    from .records import unrooted_words
-else:  # beside a script that runs as a file
-    from records import unrooted_words  # type: ignore
+from d2e2s.data_scripts.records import unrooted_words
 
 # What treebank tokenizers write for brackets and quotes, and typographic signs, as plain characters.
 PLAIN = {

@@ -26,32 +26,18 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
-if __package__:
-    from .dataset_card import write_dataset_card
-    from .downloads import fetch
-    from .parse_repair import literal_heads, read_arcs, transfer
-    from .records import (
-        SENTIMENTS,
-        Record,
-        RecordError,
-        read_records,
-        validate_record,
-        write_atomically,
-        write_records,
-    )
-else:  # run as a file from a clone
-    from dataset_card import write_dataset_card  # type: ignore
-    from downloads import fetch  # type: ignore
-    from parse_repair import literal_heads, read_arcs, transfer  # type: ignore
-    from records import (  # type: ignore
-        SENTIMENTS,
-        Record,
-        RecordError,
-        read_records,
-        validate_record,
-        write_atomically,
-        write_records,
-    )
+from d2e2s.data_scripts.dataset_card import write_dataset_card
+from d2e2s.data_scripts.downloads import fetch
+from d2e2s.data_scripts.files import write_text
+from d2e2s.data_scripts.parse_repair import literal_heads, read_arcs, transfer
+from d2e2s.data_scripts.records import (
+    SENTIMENTS,
+    Record,
+    RecordError,
+    read_records,
+    validate_record,
+    write_records,
+)
 
 NAMES = ("14res", "14lap", "15res", "16res")
 SPLITS = ("train", "dev", "test")
@@ -481,7 +467,7 @@ def _write_report(
         ],
     }
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, text)
 
 
 def print_report(reports: dict[str, SplitReport], shared: list[dict[str, Any]]) -> None:

@@ -15,10 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-if __package__:
-    from .records import Record, RecordError, utf8_lines, validate_record, write_records
-else:  # run as a file from a clone
-    from records import Record, RecordError, utf8_lines, validate_record, write_records  # type: ignore
+from d2e2s.data_scripts.records import Record, RecordError, utf8_lines, validate_record, write_records
 
 COLUMNS = 10
 NUMBER = re.compile("[0-9]{1,9}")

@@ -13,9 +13,7 @@ Heads are 1-based with 0 for the root; spans are word indices, half open. `heads
 from __future__ import annotations
 
 import json
-import os
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,11 @@ import pyarrow
 import pyarrow.parquet
 from datasets import Dataset, Features, List, Value
 
-Record = dict[str, Any]
+from d2e2s.data_scripts.files import write_atomically, write_text
+from d2e2s.errors_d2e2s import UserError
+from d2e2s.labels_d2e2s import SENTIMENTS
 
-SENTIMENTS = ("POS", "NEG", "NEU")
+Record = dict[str, Any]
 
 FEATURES = Features(
     {
@@ -44,7 +44,7 @@ FEATURES = Features(
 )
 
 
-class RecordError(ValueError):
+class RecordError(UserError):
     """A record, or a line of a raw file, that is not what it should be: `where: what; expected ...`."""
 
     def __init__(self, where: str, what: str, expected: str) -> None:
@@ -221,30 +221,4 @@ def write_records(path: str | Path, rows: Iterable[Record]) -> None:
         write_atomically(path, lambda temporary: dataset.to_parquet(str(temporary)))
     else:
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in checked)
-        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write(temporary)` on a file beside `path`, then rename it to `path`, so that it is there whole or not at
-    all, even if the process or the machine stops on the way.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{path.suffix}"
-    temporary.touch(exist_ok=False)  # with the rights that new files have here
-    try:
-        write(temporary)
-        _to_disk(temporary)
-        temporary.replace(path)
-        if os.name == "posix":  # elsewhere a folder cannot be opened
-            _to_disk(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until the file, or the folder's list of names, is on the disk."""
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        write_text(path, text)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,14 +20,14 @@ import transformers
 from datasets import Features
 from markupsafe import Markup
 
-from d2e2s import TripletExtractionPipeline, drawing
-from d2e2s.errors import EXPECTED, refuse
-from d2e2s.lines import TEXT_COLUMN
-from d2e2s.pages import asset, style
-from d2e2s.predict import QUICKSTART, load_pipeline, model_or_quickstart, predicted
-from d2e2s.rows import FORMATS
-from d2e2s.table_writers import TRIPLET_COLUMNS, TRIPLETS, triplet_cells, write_table
-from d2e2s.tables import OUTPUT_COLUMN, Columns, read_table
+from d2e2s import TripletExtractionPipeline
+from d2e2s.prediction.parts import FORMATS
+from d2e2s.prediction.predict import QUICKSTART, load_pipeline, model_or_quickstart, predicted
+from d2e2s.prediction.tables import OUTPUT_COLUMN, Columns, read_table
+from d2e2s.prediction.text_lines import TEXT_COLUMN
+from d2e2s.prediction.writers import TRIPLET_COLUMNS, TRIPLETS, triplet_cells, write_table
+from d2e2s.reporting import drawing
+from d2e2s.reporting.markdown import asset, style
 
 EXAMPLES = [
     ["The food was great but the service was slow.", ""],
@@ -272,26 +271,15 @@ def launch(model: str, host: str | None = None, port: int | None = None, **optio
     return app
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `d2e2s demo`; an error is one line on stderr and exit code 2."""
-    arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
+def run(options: argparse.Namespace) -> None:
+    """Serve the demo until it is stopped."""
     transformers.logging.disable_progress_bar()
-    try:
-        launch(model_or_quickstart(arguments.model), arguments.host, arguments.port)
-    except EXPECTED as error:
-        return refuse(error)
-    return 0
+    launch(model_or_quickstart(options.model), options.host, options.port)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="d2e2s demo", description="Try a checkpoint in the browser.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     model = os.environ.get("D2E2S_MODEL")
     add("--model", default=model, help=f"folder or Hub name of a checkpoint (default: $D2E2S_MODEL, or {QUICKSTART})")
     add("--port", type=int, help="default: the first free one from 7860")
     add("--host", help="address to listen on (default: this computer only; 0.0.0.0: the whole network)")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

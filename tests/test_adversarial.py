@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import command, make_trainer, write_data
+from tiny_runs import command, main, make_trainer, write_data
 from torch import Tensor, nn
 from two_processes import PLAIN
 
-from d2e2s.adversarial import moved
-from d2e2s.train import main
-from d2e2s.trainer import TripletTrainer
+from d2e2s.training.perturbation import moved
+from d2e2s.training.trainer import TripletTrainer
 
 DISTANCE = 0.5
 

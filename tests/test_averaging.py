@@ -11,7 +11,7 @@ import torch
 from tiny_runs import make_trainer, write_data
 from torch import nn
 
-from d2e2s.averaging import TRAINING_WEIGHTS, AveragedWeights
+from d2e2s.training.averaging import TRAINING_WEIGHTS, AveragedWeights
 
 DECAY = 0.5
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_cases import RECORDS, inputs_of, small_model, tiny_bert
 
-from d2e2s.calibration import (
+from d2e2s.evaluation.calibration import (
     HIGHEST,
     LOWEST,
     PairDecisions,
@@ -23,7 +23,7 @@ from d2e2s.calibration import (
     pair_decisions,
     scored_triplets,
 )
-from d2e2s.evaluation import to_triplets
+from d2e2s.evaluation.thresholds import to_triplets
 
 LABELS = ["POS", "NEG", "NEU"]
 

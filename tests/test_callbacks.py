@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 from tiny_models import tiny_encoder
-from tiny_runs import command
+from tiny_runs import command, main
 
 from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor
-from d2e2s.arguments import parse_arguments
-from d2e2s.callbacks import PEEKED, REFERENCE_BATCH, Costs
 from d2e2s.data_scripts.records import read_records, write_records
-from d2e2s.evaluation import to_triplets
+from d2e2s.evaluation.thresholds import to_triplets
 from d2e2s.metrics.aste.scoring import triplet_metrics
-from d2e2s.train import main, run
+from d2e2s.training.arguments import parse_arguments
+from d2e2s.training.costs import PEEKED, REFERENCE_BATCH, Costs
+from d2e2s.training.run import run
 
 SAMPLE = Path(__file__).parents[1] / "data_scripts" / "sample_corpus"
 SIZES = {"train": 24, "dev": 16, "test": 21}

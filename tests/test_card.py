@@ -13,8 +13,8 @@ import pytest
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard import metadata_eval_result
 
-from d2e2s import D2E2SConfig
-from d2e2s.card import card_data, dataset_id, eval_results, main, read_emissions, write_card
+from d2e2s import D2E2SConfig, cli
+from d2e2s.reporting.card import card_data, dataset_id, eval_results, read_emissions, write_card
 
 MEASURES = ("f1", "precision", "recall")
 TRAINING = {"learning_rate": 3e-5, "per_device_eval_batch_size": 32}
@@ -208,7 +208,7 @@ def test_what_is_no_other_seed_is_refused(
     if "arguments" in change:
         change["arguments"] = {**figures()["arguments"], **change["arguments"]}
     first, other = run("run"), run("other", **change)
-    assert main([str(first), "--seeds", str(other)]) == 2
+    assert cli.main(["card", str(first), "--seeds", str(other)]) == 2
     error = capsys.readouterr().err
     assert all(part in error for part in message.split(" .* "))
     assert not (first / "README.md").exists()
@@ -256,7 +256,7 @@ def test_a_folder_without_figures_is_refused(
     (folder / "all_results.json").unlink()
     if content is not None:
         (folder / "all_results.json").write_text(content, encoding="utf-8")
-    assert main([str(folder)]) == 2
+    assert cli.main(["card", str(folder)]) == 2
     assert "all_results.json" in (error := capsys.readouterr().err) and message in error
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from test_drawing import EVIL, Page
 
-from d2e2s import cli, compare
-from d2e2s.pages import markdown_table
+from d2e2s import cli
+from d2e2s.reporting import compare
+from d2e2s.reporting.markdown import markdown_table
 
 
 def run(seed: int, f1: float, data: str = "d", **config: Any) -> dict[str, Any]:

@@ -16,11 +16,13 @@ import pytest
 from datasets import List, Value
 from tiny_models import tiny_checkpoint
 
-from d2e2s import TripletExtractionPipeline, cli, corpus, rows, train
-from d2e2s.predict import load_pipeline, write_predictions
-from d2e2s.rows import ColumnKinds, plan_parts, read_part
-from d2e2s.shards import Output, read_predictions, read_rejects
-from d2e2s.tables import read_table
+from d2e2s import TripletExtractionPipeline, cli
+from d2e2s.prediction import corpus
+from d2e2s.prediction import parts as rows
+from d2e2s.prediction.parts import ColumnKinds, plan_parts, read_part
+from d2e2s.prediction.predict import load_pipeline, write_predictions
+from d2e2s.prediction.shards import Output, read_predictions, read_rejects
+from d2e2s.prediction.tables import read_table
 
 TEXTS = ["The food was great. The service was slow!", "It was great", "", "naïve 食べ物 😀 good", "good\x85food"]
 ROWS = [{"id": f"00{i}", "text": TEXTS[i % len(TEXTS)], "n": i} for i in range(11)]
@@ -174,10 +176,10 @@ def test_parts_begin_and_end_between_rows(size: int, tmp_path: Path, monkeypatch
 def test_run_aste(model: Path, tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     _corpus(tmp_path)
     words = ["--do_predict", "--model_name_or_path", str(model), "--use_cpu", "--output_file", str(tmp_path / "a")]
-    assert train.main([*words, "--predict_file", str(tmp_path / "in" / "**" / "*.jsonl")]) == 0
+    assert cli.main(["train", *words, "--predict_file", str(tmp_path / "in" / "**" / "*.jsonl")]) == 0
     assert run("b", "--rows_per_shard", "5000") == 0
     assert _shards(tmp_path / "a") == _shards(tmp_path / "b") and len(Output(tmp_path / "a").done()) == 2
-    assert train.main([*words, "--predict_file", str(tmp_path / "x")]) == 2
+    assert cli.main(["train", *words, "--predict_file", str(tmp_path / "x")]) == 2
     assert "x: no such file or folder" in capsys.readouterr().err
 
 

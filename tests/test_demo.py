@@ -24,8 +24,8 @@ from tiny_models import tiny_checkpoint
 
 from d2e2s import cli
 from d2e2s.demo import app
-from d2e2s.predict import load_pipeline
-from d2e2s.table_writers import FORMULA, TRIPLET_COLUMNS
+from d2e2s.prediction.predict import load_pipeline
+from d2e2s.prediction.writers import FORMULA, TRIPLET_COLUMNS
 
 ROOT = Path(__file__).parents[1]
 SCREENSHOT = ROOT / "docs" / "images" / "demo.png"

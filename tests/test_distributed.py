@@ -13,11 +13,10 @@ import pytest
 import torch
 from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
 from safetensors.torch import load_file
-from tiny_runs import ROOT, command, launch, state_of, write_data
+from tiny_runs import ROOT, command, launch, main, state_of, write_data
 from two_processes import PLAIN, SIZES, scores
 
-from d2e2s.distributed import LOSS_COUNTS, EpochSampler, loss_counts, loss_shares, own_class
-from d2e2s.train import main
+from d2e2s.training.distributed import LOSS_COUNTS, EpochSampler, loss_counts, loss_shares, own_class
 
 # Sums of float32 in another order: the last bits of a loss differ, and grow with every step.
 TOLERANCE = 1e-4

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from d2e2s import drawing
-from d2e2s.pages import asset
+from d2e2s.reporting import drawing
+from d2e2s.reporting.markdown import asset
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 

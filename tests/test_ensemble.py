@@ -12,7 +12,7 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from model_cases import DEPRELS, RECORDS, inputs_of, small_model, tiny_bert, triplets_of
-from tiny_runs import command, write_data
+from tiny_runs import command, main, write_data
 from transformers import AutoModel
 
 from d2e2s import (
@@ -20,18 +20,16 @@ from d2e2s import (
     D2E2SForTripletExtraction,
     D2E2SProcessor,
     TripletExtractionPipeline,
-    compare,
-    report,
-    train,
 )
-from d2e2s.arguments import parse_arguments
-from d2e2s.card import usage
-from d2e2s.compare import read_results
 from d2e2s.configuration_d2e2s import OWN_FIELDS
+from d2e2s.evaluation.results import recipe_of
+from d2e2s.evaluation.syntax import evaluate_parser
 from d2e2s.fusion_d2e2s import FUSIONS
-from d2e2s.parsing import evaluate_parser
-from d2e2s.recipe import recipe_of
-from d2e2s.train import main
+from d2e2s.reporting import compare, report
+from d2e2s.reporting.card import usage
+from d2e2s.reporting.compare import read_results
+from d2e2s.training import run as train
+from d2e2s.training.arguments import parse_arguments
 
 RATES = {"learning_rate": 2e-3, "head_learning_rate": 5e-3}
 CHOICE = ("cross_attention", "basic", "basic")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks import literal
+from benchmarks import reference as literal
 from d2e2s.fusion_d2e2s import FUSIONS, MaskedBiLSTM, MultiHeadAttention
 
 SIZE = 24

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from model_cases import tree
 from torch import Tensor, nn
 
-from benchmarks import literal
+from benchmarks import reference as literal
 from d2e2s.graph_d2e2s import (
     SEMANTIC_GCNS,
     SYNTACTIC_GCNS,

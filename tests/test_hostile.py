@@ -17,10 +17,12 @@ import pytest
 from tiny_models import tiny_checkpoint
 from tiny_runs import ROOT, command, write_data
 
-from d2e2s import TripletExtractionPipeline, predict, train
+from d2e2s import TripletExtractionPipeline, cli
 from d2e2s.checkpoints import SUMS, seal
 from d2e2s.data_scripts import from_doccano, from_label_studio, prepare_aste_v2, read_conllu
-from d2e2s.predict import load_pipeline
+from d2e2s.prediction import predict
+from d2e2s.prediction.predict import load_pipeline
+from d2e2s.training import run as train
 
 DEEP = "[" * 100_000
 DIGITS = "9" * 5000
@@ -300,7 +302,7 @@ def test_code_in_a_checkpoint_is_not_run(model: Path, tmp_path: Path, capsys: py
     folder, trace = shutil.copytree(model, tmp_path / "model"), tmp_path / "trace"
     for path in folder.glob("*.py"):
         path.write_text(f"import pathlib\npathlib.Path({str(trace)!r}).touch()\n")
-    assert predict.main(["Good food.", "--model", str(folder)]) == 0
+    assert cli.main(["predict", "Good food.", "--model", str(folder)]) == 0
     assert not trace.exists()
 
 

@@ -20,10 +20,9 @@ from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.utils import get_session
 from tiny_models import tiny_checkpoint, tiny_encoder
 
-from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline
+from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline, cli
 from d2e2s.data_scripts.dataset_card import write_dataset_card
 from d2e2s.data_scripts.records import read_records, write_records
-from d2e2s.hub import main
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
@@ -112,7 +111,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture(scope="module")
 def trained(command: list[str]) -> Path:
     """Output folder of the run, which has pushed nothing."""
-    from d2e2s.train import main as train
+    from tiny_runs import main as train
 
     assert train(command) == 0
     return Path(next(word for word in command if word.startswith("--output_dir=")).split("=")[1])
@@ -188,7 +187,7 @@ def test_trainer_pushes_what_a_fresh_process_loads_by_name(
 
 
 def test_saved_folder_is_pushed_whole_with_its_card(hub: HubDouble, trained: Path) -> None:
-    assert main([str(trained), "someone/pushed", "--private", "--license", "apache-2.0"]) == 0
+    assert cli.main(["push", str(trained), "someone/pushed", "--private", "--license", "apache-2.0"]) == 0
     repository = hub.repositories["models", "someone/pushed"]
     assert set(repository.files) >= WHOLE
     assert repository.settings.get("visibility") == "private" or repository.settings.get("private")
@@ -201,15 +200,15 @@ def test_saved_folder_is_pushed_whole_with_its_card(hub: HubDouble, trained: Pat
 
 
 def test_hub_accepts_the_card(hub: HubDouble, trained: Path) -> None:
-    assert main([str(trained), "someone/pushed"]) == 0
+    assert cli.main(["push", str(trained), "someone/pushed"]) == 0
     card = {"repoType": "model", "content": (trained / "README.md").read_text(encoding="utf-8")}
     # As `ModelCard.validate` does it, which in older versions knows no other address than the Hub's own.
     assert get_session().post(f"{hub.endpoint}/api/validate-yaml", json=card).status_code == 200
 
 
 def test_second_push_changes_only_what_changed(hub: HubDouble, trained: Path) -> None:
-    assert main([str(trained), "someone/pushed"]) == 0
-    assert main([str(trained), "someone/pushed"]) == 0
+    assert cli.main(["push", str(trained), "someone/pushed"]) == 0
+    assert cli.main(["push", str(trained), "someone/pushed"]) == 0
     assert sum(request.startswith("PUT /lfs/") for request in hub.requests) == 1
 
 
@@ -224,7 +223,7 @@ def test_predictions_stay_here_whatever_pushes(hub: HubDouble, trained: Path) ->
 
 def test_data_is_pushed_with_its_card_and_loads(hub: HubDouble, trained: Path, tmp_path: Path) -> None:
     data = trained.parent / "data"
-    assert main([str(data), "someone/data"]) == 0
+    assert cli.main(["push", str(data), "someone/data"]) == 0
     files = hub.repositories["datasets", "someone/data"].files
     assert set(files) == {"README.md", "train.jsonl", "dev.jsonl", "test.jsonl"}
     for name, content in files.items():
@@ -237,12 +236,12 @@ def test_data_without_a_licence_is_pushed_as_private_only(
     hub: HubDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_records(tmp_path / "train.jsonl", rows := read_records(SAMPLE / "dev.jsonl")[:2])
-    assert main([str(tmp_path), "someone/mine"]) == 2
+    assert cli.main(["push", str(tmp_path), "someone/mine"]) == 2
     assert "no README.md" in capsys.readouterr().err
     write_dataset_card(tmp_path, "Mine", "Reviews.", {"train": rows})
-    assert main([str(tmp_path), "someone/mine"]) == 2
+    assert cli.main(["push", str(tmp_path), "someone/mine"]) == 2
     assert "states no licence" in capsys.readouterr().err and not hub.repositories
-    assert main([str(tmp_path), "someone/mine", "--private"]) == 0
+    assert cli.main(["push", str(tmp_path), "someone/mine", "--private"]) == 0
     assert "train.jsonl" in hub.repositories["datasets", "someone/mine"].files
 
 
@@ -252,13 +251,13 @@ def test_private_data_does_not_go_to_a_public_repository(
     write_records(tmp_path / "train.jsonl", rows := read_records(SAMPLE / "dev.jsonl")[:2])
     write_dataset_card(tmp_path, "Mine", "Reviews.", {"train": rows})
     HfApi().create_repo("someone/public", repo_type="dataset")
-    assert main([str(tmp_path), "someone/public", "--private"]) == 2
+    assert cli.main(["push", str(tmp_path), "someone/public", "--private"]) == 2
     assert "is there already, and public" in capsys.readouterr().err
     assert not hub.repositories["datasets", "someone/public"].files
 
 
 def test_metric_is_pushed_as_a_space(hub: HubDouble) -> None:
-    assert main([str(ROOT / "metrics" / "aste"), "someone/aste"]) == 0
+    assert cli.main(["push", str(ROOT / "metrics" / "aste"), "someone/aste"]) == 0
     repository = hub.repositories["spaces", "someone/aste"]
     assert repository.settings["sdk"] == "gradio"
     assert {"README.md", "app.py", "aste.py", "scoring.py", "requirements.txt"} <= set(repository.files)
@@ -280,7 +279,7 @@ def test_incomplete_folder_is_refused(
     for file in (path for path in trained.iterdir() if path.is_file() and path.suffix != ".jsonl"):
         if file.name != name:
             (tmp_path / file.name).write_bytes(file.read_bytes())
-    assert main([str(tmp_path), "someone/half"]) == 2
+    assert cli.main(["push", str(tmp_path), "someone/half"]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -288,10 +287,10 @@ def test_refusal_and_silence_of_the_hub_are_one_line(
     hub: HubDouble, trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    assert main([str(trained), "someone/pushed"]) == 2
+    assert cli.main(["push", str(trained), "someone/pushed"]) == 2
     assert capsys.readouterr().err.startswith("error: ") and not hub.repositories
     hub.server.server_close()
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    assert main([str(trained), "someone/pushed"]) == 2
+    assert cli.main(["push", str(trained), "someone/pushed"]) == 2
     error = capsys.readouterr().err
     assert "http://127.0.0.1:9 cannot be reached" in error and error.count("\n") == 1

@@ -18,7 +18,7 @@ from d2e2s import (
 )
 from d2e2s.data_scripts import from_doccano
 from d2e2s.data_scripts.records import read_records
-from d2e2s.predict import load_pipeline
+from d2e2s.prediction.predict import load_pipeline
 from d2e2s.words_d2e2s import WORD_SPLITTERS, WordSplitter, split_sentences
 
 CHINESE_EXPORT = Path(__file__).parent / "data" / "doccano.jsonl"

@@ -29,9 +29,10 @@ from tiny_models import KINDS, tiny_encoder
 from torch import Tensor
 from transformers import AutoModel
 
-from benchmarks.literal import literal_forward
+from benchmarks.reference import literal_forward
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SModel, D2E2SProcessor
-from d2e2s.modeling_d2e2s import D2E2SOutput, encode, length_halves
+from d2e2s.encoding_d2e2s import encode, length_halves
+from d2e2s.output_d2e2s import D2E2SOutput
 
 Choice = tuple[str, str, str]
 DEFAULT: Choice = ("cross_attention", "enhanced", "basic")

@@ -18,7 +18,7 @@ from tiny_models import KINDS, tiny_checkpoint
 
 from d2e2s import TripletExtractionPipeline
 from d2e2s.data_scripts.records import is_tree
-from d2e2s.predict import load_pipeline
+from d2e2s.prediction.predict import load_pipeline
 
 MAX_EXAMPLES = int(os.environ.get("D2E2S_MAX_EXAMPLES", "150"))
 EVERYTHING = {"threshold": 0.0, "return_terms": True, "return_tree": True}

@@ -15,14 +15,14 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 import d2e2s
 from d2e2s import cli
-from d2e2s.arguments import (
+from d2e2s.encoders import EMBEDDED_ENCODERS
+from d2e2s.training.arguments import (
     ConfigArguments,
     DataArguments,
     ModelArguments,
     TripletTrainingArguments,
     parse_arguments,
 )
-from d2e2s.encoders import EMBEDDED_ENCODERS
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from benchmarks import data_report, parameters, scaling, speed
-from d2e2s import compare, significance, study_page, study_plan
+from d2e2s.reporting import compare
+from d2e2s.study import page as study_page
+from d2e2s.study import plan as study_plan
+from d2e2s.study import significance
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -13,7 +13,7 @@ from model_cases import DEPRELS, sentence, small_model, tiny_bert, tree
 
 from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, DataCollatorForTripletExtraction
 from d2e2s.data_scripts.records import write_records
-from d2e2s.parsing import MAX_WORDS, evaluate_parser, parser_dataset, read_trees, relation_labels
+from d2e2s.evaluation.syntax import MAX_WORDS, evaluate_parser, parser_dataset, read_trees, relation_labels
 
 Case = tuple[D2E2SForTripletExtraction, D2E2SProcessor]
 LENGTHS = (9, 3, 14, 1, 6)

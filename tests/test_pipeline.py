@@ -22,7 +22,7 @@ from transformers.pipelines.pt_utils import KeyDataset
 from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline
 from d2e2s.data_scripts.records import is_tree
 from d2e2s.pipeline_d2e2s import READ_AHEAD, TASK
-from d2e2s.predict import load_pipeline
+from d2e2s.prediction.predict import load_pipeline
 
 REVIEW = "The food was great but the service was slow.  Our waiter, however, was very friendly!\n\nNice wine."
 TEXTS = [REVIEW, "", "Great pizza", " \n", "It was n't good. " * 3, "The wait staff is rude", "sushi"]

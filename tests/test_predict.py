@@ -17,11 +17,13 @@ from datasets import Dataset, load_dataset
 from rich.console import Console
 from tiny_models import tiny_checkpoint, tiny_encoder
 
-from d2e2s import TripletExtractionPipeline, cli, predict, tables, train
-from d2e2s.predict import load_pipeline, write_predictions
-from d2e2s.shards import read_predictions
-from d2e2s.table_writers import TRIPLETS, harmless, rows_of, write_table
-from d2e2s.tables import read_table
+from d2e2s import TripletExtractionPipeline, cli
+from d2e2s.prediction import predict, tables
+from d2e2s.prediction.predict import load_pipeline, write_predictions
+from d2e2s.prediction.shards import read_predictions
+from d2e2s.prediction.tables import read_table
+from d2e2s.prediction.writers import TRIPLETS, harmless, rows_of, write_table
+from d2e2s.training import run as train
 
 TEXTS = ["The food was great. The service was slow!", "It was great", "naïve 食べ物 😀 good"]
 ROWS = [{"id": f"00{i}", "text": text, "n": i} for i, text in enumerate(TEXTS)]
@@ -268,7 +270,7 @@ def test_the_input_is_not_written_over(
         assert cli.main(["predict", str(path), "--model", str(model), "--out", str(link)]) == 2
     else:
         words = ["--do_predict", "--predict_file", str(path), "--model_name_or_path", str(model), "--use_cpu"]
-        assert train.main([*words, "--output_file", str(link)]) == 2
+        assert cli.main(["train", *words, "--output_file", str(link)]) == 2
     assert f"error: {link}: is the file that is read" in capsys.readouterr().err
     assert path.read_text(encoding="utf-8") == CONTENTS[".csv"]
 
@@ -418,13 +420,13 @@ def test_run_aste_predicts_raw_text_as_well(
     path, ours, theirs = _input(tmp_path, ".csv"), tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     write_predictions(extract, read_table(str(path)), str(ours))
     words = ["--do_predict", "--predict_file", str(path), "--model_name_or_path", str(model), "--use_cpu"]
-    assert train.main([*words, "--output_file", str(theirs)]) == 0
+    assert cli.main(["train", *words, "--output_file", str(theirs)]) == 0
     assert len(_read(ours)) == len(_read(theirs)) == len(TEXTS)
     assert [row["id"] for row in _read(theirs)] == ["000", "001", "002"]
     assert {path.name for path in tmp_path.iterdir()} == {"reviews.csv", "a.jsonl", "b.jsonl"}
     assert train.main(words) == 2
-    assert train.main([*words, "--output_file", str(theirs), "--text_column", "review"]) == 2
-    assert train.main([*words, "--output_file", str(theirs), "--do_eval"]) == 2
+    assert cli.main(["train", *words, "--output_file", str(theirs), "--text_column", "review"]) == 2
+    assert cli.main(["train", *words, "--output_file", str(theirs), "--do_eval"]) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert "needs --output_file" in errors[0] and "no column 'review'" in errors[1] and "alone" in errors[2]
 

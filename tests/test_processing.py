@@ -20,7 +20,8 @@ from tiny_models import KINDS, TOKENIZERS, WINDOW, tiny_encoder
 from tokenizers import pre_tokenizers
 from transformers import AutoModel, AutoTokenizer
 
-from d2e2s.processing_d2e2s import D2E2SInputs, D2E2SProcessor, DataCollatorForTripletExtraction
+from d2e2s.collator_d2e2s import DataCollatorForTripletExtraction
+from d2e2s.processing_d2e2s import D2E2SInputs, D2E2SProcessor
 from d2e2s.words_d2e2s import MAX_WORD_CHARACTERS
 
 WORDS = [["The", "food", "was", "great", "."], ["Slow", "service", "!"]]

@@ -18,21 +18,21 @@ import torch
 from tiny_models import KINDS, WINDOW, tiny_encoder
 from transformers import AutoModel, AutoTokenizer, EvalPrediction
 
-from d2e2s.arguments import parse_arguments
-from d2e2s.data_scripts import vader_ratings
 from d2e2s.data_scripts.dataset_card import read_dataset_card
 from d2e2s.data_scripts.records import RecordError
-from d2e2s.ratings import (
+from d2e2s.encoders import encoder_origin
+from d2e2s.training.arguments import parse_arguments
+from d2e2s.training.run import run
+from experiments import vader_ratings
+from experiments.ratings import (
     RatingArguments,
     RatingModel,
     correlation,
-    encoder_origin,
     learn_ratings,
     main,
     read_ratings,
     training_arguments,
 )
-from d2e2s.train import run
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"

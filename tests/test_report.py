@@ -11,9 +11,12 @@ import pytest
 from test_drawing import EVIL, Page
 from tiny_runs import command, write_data
 
-from d2e2s import analysis, cli, report, train
-from d2e2s.analysis import Sentence, outcomes
+from d2e2s import cli
+from d2e2s.evaluation import analysis
+from d2e2s.evaluation.analysis import Sentence, outcomes
 from d2e2s.metrics.aste.scoring import Count, Triplet, triplet_metrics
+from d2e2s.reporting import report
+from d2e2s.training import run as train
 
 FOOD = (0, 1, 2, 3, "POS")
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import SafetensorError
-from tiny_runs import command, launch, make_trainer, state_of, write_data
+from tiny_runs import command, launch, main, make_trainer, state_of, write_data
 from transformers.trainer_callback import TrainerCallback
 
 from d2e2s.checkpoints import (
@@ -34,8 +34,7 @@ from d2e2s.checkpoints import (
     staged,
     writing,
 )
-from d2e2s.train import main
-from d2e2s.trainer import DivergedError, TripletTrainer
+from d2e2s.training.trainer import DivergedError, TripletTrainer
 
 # Checkpoints in the middle of epochs; a seed that the tests on the data do not share.
 OFTEN = {"save_strategy": "steps", "save_steps": 3, "eval_strategy": "steps", "eval_steps": 3, "seed": 5}
@@ -45,8 +44,8 @@ STEPS = 16  # 32 sentences, 4 a step, 2 epochs
 KILLED = """
 import os, signal, sys
 import torch
-from d2e2s.train import main
-from d2e2s.trainer import TripletTrainer
+from tiny_runs import main
+from d2e2s.training.trainer import TripletTrainer
 
 place, number = sys.argv[1], int(sys.argv[2])
 step, save = TripletTrainer.training_step, torch.save

@@ -10,13 +10,14 @@ import pytest
 import yaml
 from tiny_models import tiny_encoder
 
-from d2e2s.arguments import parse_arguments
-from d2e2s.averaging import AveragedWeights
+from d2e2s import cli
 from d2e2s.data_scripts.records import read_records, write_records
-from d2e2s.search import main, read_space, suggest
-from d2e2s.study_plan import Values
-from d2e2s.train import TripletTrainer
-from d2e2s.trainer import DivergedError
+from d2e2s.study.plan import Values
+from d2e2s.study.search import read_space, suggest
+from d2e2s.training.arguments import parse_arguments
+from d2e2s.training.averaging import AveragedWeights
+from d2e2s.training.run import TripletTrainer
+from d2e2s.training.trainer import DivergedError
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
@@ -58,9 +59,9 @@ def test_search(
 
     monkeypatch.setattr(TripletTrainer, "create_optimizer", seen)
     words = [str(configuration), "--output_dir", str(tmp_path / "out"), "--head_size", "24"]
-    assert main([*words, "--trials", "2"]) == 0
-    assert main([*words, "--trials", "3"]) == 0  # goes on: one more
-    assert main([*words, "--trials", "3"]) == 0  # nothing left to do
+    assert cli.main(["search", *words, "--trials", "2"]) == 0
+    assert cli.main(["search", *words, "--trials", "3"]) == 0  # goes on: one more
+    assert cli.main(["search", *words, "--trials", "3"]) == 0  # nothing left to do
     study = optuna.load_study(study_name="triplet_f1", storage=f"sqlite:///{tmp_path / 'out' / 'trials.db'}")
     assert [trial.params["learning_rate"] for trial in study.trials] == rates and len(set(rates)) == 3
     assert [trial.params["fusion_type"] for trial in study.trials] == fusions
@@ -77,7 +78,7 @@ def test_trials_are_worth_their_triplet_f1_whatever_chooses_their_epoch(configur
     """A loss is more than 1 where little was learned."""
     out = configuration.parent / "out"
     words = [str(configuration), "--output_dir", str(out), "--metric_for_best_model", "eval_loss"]
-    assert main([*words, "--trials", "1"]) == 0
+    assert cli.main(["search", *words, "--trials", "1"]) == 0
     study = optuna.load_study(study_name="triplet_f1", storage=f"sqlite:///{out / 'trials.db'}")
     assert study.best_value < 0.5
 
@@ -87,11 +88,23 @@ def test_a_search_goes_on_with_its_own_trials_only(
 ) -> None:
     """Other data is another search; a spelling with hyphens is none."""
     words = [str(configuration), "--output_dir", str(tmp_path / "out"), "--trials", "1"]
-    assert main([*words, "--num-train-epochs", "1", "--head-size", "24"]) == 0
-    assert main([*words, "--num_train_epochs", "1", "--head_size=24"]) == 0
+    assert cli.main(["search", *words, "--num-train-epochs", "1", "--head-size", "24"]) == 0
+    assert cli.main(["search", *words, "--num_train_epochs", "1", "--head_size=24"]) == 0
     assert parse_arguments([str(tmp_path / "out" / "best.yaml")]).config.head_size == 24
     assert (
-        main([*words, "--num_train_epochs", "1", "--head_size", "24", "--train_file", str(SAMPLE / "dev.jsonl")]) == 2
+        cli.main(
+            [
+                "search",
+                *words,
+                "--num_train_epochs",
+                "1",
+                "--head_size",
+                "24",
+                "--train_file",
+                str(SAMPLE / "dev.jsonl"),
+            ]
+        )
+        == 2
     )
     error = capsys.readouterr().err
     assert "was begun with train_file" in error and "give the search another --output_dir" in error
@@ -101,9 +114,9 @@ def test_a_search_holds_out_what_it_is_told_to(
     configuration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [str(configuration), "--output_dir", str(tmp_path / "out"), "--trials", "1"]
-    assert main([*words, "--held_out_file", str(tmp_path / "train.jsonl")]) == 2
+    assert cli.main(["search", *words, "--held_out_file", str(tmp_path / "train.jsonl")]) == 2
     assert "--held_out_file leaves no sentence" in capsys.readouterr().err
-    assert main([*words, "--parser_file", str(SAMPLE / "train.jsonl")]) == 2
+    assert cli.main(["search", *words, "--parser_file", str(SAMPLE / "train.jsonl")]) == 2
     assert "leave --parser_file to the training that follows it" in capsys.readouterr().err
 
 
@@ -125,7 +138,10 @@ def test_nothing_is_kept_of_a_bad_trial(end: str, configuration: Path, monkeypat
         monkeypatch.setattr(optuna.Trial, "should_prune", lambda trial: True)
     else:
         monkeypatch.setattr(TripletTrainer, "_clip_grad_norm", diverged)
-    assert main([str(configuration), "--output_dir", str(configuration.parent / "out"), "--trials", "3"]) == 2
+    assert (
+        cli.main(["search", str(configuration), "--output_dir", str(configuration.parent / "out"), "--trials", "3"])
+        == 2
+    )
     assert averages == [1, 1, 1]
 
 
@@ -152,9 +168,9 @@ def test_patience(
         return output
 
     monkeypatch.setattr(TripletTrainer, "train", seen)
-    monkeypatch.setattr("d2e2s.search.suggest", lambda trial, name, choice: choice[trial.number])
+    monkeypatch.setattr("d2e2s.study.search.suggest", lambda trial, name, choice: choice[trial.number])
     words = ["--output_dir", str(configuration.parent / "out"), "--trials", str(len(epochs))]
-    assert main([str(configuration), *words]) == 0
+    assert cli.main(["search", str(configuration), *words]) == 0
     assert trained == epochs
 
 
@@ -162,7 +178,7 @@ def test_patience_needs_evaluation(configuration: Path, capsys: pytest.CaptureFi
     blocks = yaml.safe_load(configuration.read_text())
     base = {**blocks["base"], "eval_strategy": "no", "output_dir": str(configuration.parent / "out")}
     configuration.write_text(yaml.safe_dump({"base": base, "space": {"early_stopping_patience": [1, 2]}}))
-    assert main([str(configuration)]) == 2
+    assert cli.main(["search", str(configuration)]) == 2
     assert "--early_stopping_patience waits for a better dev figure" in capsys.readouterr().err
 
 
@@ -194,20 +210,20 @@ def test_errors_are_one_clear_line(case: str, configuration: Path, capsys: pytes
     space, message = WRONG[case]
     blocks = yaml.safe_load(configuration.read_text())
     configuration.write_text(yaml.safe_dump({**blocks, "space": space}))
-    assert main([str(configuration)]) == 2
+    assert cli.main(["search", str(configuration)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error
 
 
 def test_errors_of_files_and_words(configuration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "absent.yaml")]) == 2
+    assert cli.main(["search", str(tmp_path / "absent.yaml")]) == 2
     (tmp_path / "bad.yaml").write_text("a: [1")
-    assert main([str(tmp_path / "bad.yaml")]) == 2
+    assert cli.main(["search", str(tmp_path / "bad.yaml")]) == 2
     (tmp_path / "bad.yaml").write_text("base: {a: 1}")
-    assert main([str(tmp_path / "bad.yaml")]) == 2
+    assert cli.main(["search", str(tmp_path / "bad.yaml")]) == 2
     test = ["--do_predict", "true", "--test_file", str(tmp_path / "dev.jsonl")]
-    assert main([str(configuration), *test]) == 2
-    assert main([str(configuration), "--lerning_rate", "1"]) == 2
+    assert cli.main(["search", str(configuration), *test]) == 2
+    assert cli.main(["search", str(configuration), "--lerning_rate", "1"]) == 2
     lines = capsys.readouterr().err.splitlines()
     expected = [
         "no such configuration",

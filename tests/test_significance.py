@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from d2e2s.evaluation import Counts, micro_f1, sentence_counts
+from d2e2s.evaluation.thresholds import Counts, micro_f1, sentence_counts
 from d2e2s.metrics.aste.scoring import triplet_metrics
-from d2e2s.significance import compare, holm, mean_interval, pooled_deviation, read_counts
+from d2e2s.study.significance import compare, holm, mean_interval, pooled_deviation, read_counts
 
 GOOD, BAD = (0, 1, 2, 3, "POS"), (0, 1, 2, 3, "NEG")
 

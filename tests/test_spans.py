@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmarks.literal import refine
+from benchmarks.reference import refine
 from d2e2s.spans_d2e2s import (
     ASPECT,
     NO_SPAN,

@@ -14,14 +14,12 @@ import pytest
 import yaml
 from tiny_models import tiny_encoder
 
-from d2e2s.arguments import parse_arguments
-from d2e2s.charts import COLOURS
+from d2e2s import cli
 from d2e2s.data_scripts.records import read_records, write_records
-from d2e2s.evaluation import micro_f1
-from d2e2s.significance import read_counts
-from d2e2s.study import Runner, main
-from d2e2s.study_page import answer_sentence, summarise, write_report
-from d2e2s.study_plan import (
+from d2e2s.evaluation.thresholds import micro_f1
+from d2e2s.reporting.charts import COLOURS
+from d2e2s.study.page import answer_sentence, summarise, write_report
+from d2e2s.study.plan import (
     PREDICTIONS,
     Question,
     Run,
@@ -34,8 +32,11 @@ from d2e2s.study_plan import (
     to_text,
     write_yaml,
 )
-from d2e2s.train import run as train
-from d2e2s.trainer import TripletTrainer
+from d2e2s.study.runner import Runner
+from d2e2s.study.significance import read_counts
+from d2e2s.training.arguments import parse_arguments
+from d2e2s.training.run import run as train
+from d2e2s.training.trainer import TripletTrainer
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
@@ -109,11 +110,13 @@ def test_a_whole_study(
     configuration: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """Two runs at once, one of which cannot be; then again: what is finished stays, and what failed is tried again."""
-    monkeypatch.chdir(ROOT)  # where `python -m d2e2s.train` finds the package, installed or not
+    monkeypatch.chdir(ROOT)  # where `python -m d2e2s.training.run` finds the package, installed or not
     bad = {"fusion_heads": 5, "graph_size": 16}
     rows = {**blocks(tmp_path, tmp_path)["rows"], "bad heads": bad}
     path = configuration(rows=rows, datasets={"toy": {"rows": ["TIN + basic", "own parses", "bad heads"]}})
-    assert main([str(path), "--workers", "2", "--threads", "1", "--html", str(tmp_path / "page.html")]) == 1
+    assert (
+        cli.main(["study", str(path), "--workers", "2", "--threads", "1", "--html", str(tmp_path / "page.html")]) == 1
+    )
     captured = capsys.readouterr()
     assert "toy/bad-heads-seed3: exit code 2: error: fusion_heads=5 does not divide" in captured.err
     assert "toy/tin-basic-seed3: test triplet F1" in captured.out
@@ -138,7 +141,7 @@ def test_a_whole_study(
     html = (tmp_path / "page.html").read_text()
     assert "<table>" in html and 'src="data:image/svg+xml;base64,' in html
     monkeypatch.setattr(subprocess, "Popen", no_process)
-    assert main([str(path), "--only", "tin-basic"]) == 0
+    assert cli.main(["study", str(path), "--only", "tin-basic"]) == 0
     assert "1 runs, 1 of them finished before" in capsys.readouterr().out
     (only,) = [run for run in study.runs() if run.row == "TIN + basic"]
     assert read_result(study, only) == result
@@ -226,7 +229,7 @@ def test_the_first_sentence_says_what_the_p_values_say(
     path = configuration(seeds=[1, 2, 3])
     for run in read_study(path).runs():
         write_result(path, run, dict(zip(("TIN + basic", "control"), qualities, strict=True))[run.row])
-    assert main([str(path), "--report_only"]) == 0
+    assert cli.main(["study", str(path), "--report_only"]) == 0
     page = (tmp_path / "docs" / "page.md").read_text()
     assert page.split("<!-- study:begin -->\n")[1].startswith(sentence)
     summary = json.loads((tmp_path / "results" / "summary.json").read_text())
@@ -269,7 +272,7 @@ def test_the_report_needs_no_predictions(configuration: Callable[..., Path]) -> 
 
 
 def test_nothing_measured_is_said_to_be_so(configuration: Callable[..., Path], tmp_path: Path) -> None:
-    assert main([str(configuration()), "--report_only"]) == 0
+    assert cli.main(["study", str(configuration()), "--report_only"]) == 0
     page = (tmp_path / "docs" / "page.md").read_text()
     assert "On toy, whether TIN beats the control is not measured." in page
     assert "Not measured: TIN + basic; control; own parses." in page and "svg" not in page
@@ -342,7 +345,7 @@ def test_errors_are_one_clear_line(
 ) -> None:
     changes, message = WRONG[case]
     monkeypatch.setattr(subprocess, "Popen", no_process)
-    assert main([str(configuration(**changes))]) == 2
+    assert cli.main(["study", str(configuration(**changes))]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and "Traceback" not in error
 
@@ -350,16 +353,16 @@ def test_errors_are_one_clear_line(
 def test_errors_of_files(
     configuration: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tmp_path / "absent.yaml")]) == 2
+    assert cli.main(["study", str(tmp_path / "absent.yaml")]) == 2
     (tmp_path / "bad.yaml").write_text("a: [1")
-    assert main([str(tmp_path / "bad.yaml")]) == 2
+    assert cli.main(["study", str(tmp_path / "bad.yaml")]) == 2
     path = configuration()
-    assert main([str(path), "--only", "nothing"]) == 2
+    assert cli.main(["study", str(path), "--only", "nothing"]) == 2
     study = read_study(path)
     write_result(path, study.runs()[0], 0.5)
-    assert main([str(configuration(base={**study.base, "num_train_epochs": 3})), "--report_only"]) == 2
+    assert cli.main(["study", str(configuration(base={**study.base, "num_train_epochs": 3})), "--report_only"]) == 2
     study.results_file(study.runs()[0]).write_text("{}")
-    assert main([str(path), "--report_only"]) == 2
+    assert cli.main(["study", str(path), "--report_only"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert "no such configuration of a study" in lines[0] and "bad.yaml: not YAML" in lines[1]
     assert "--only nothing: no run's name contains it; such as toy/tin-basic-seed3" in lines[2]

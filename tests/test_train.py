@@ -19,18 +19,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from tiny_models import WINDOW, tiny_encoder
-from tiny_runs import launch
+from tiny_runs import launch, main
 
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline
-from d2e2s.arguments import NOT_ARGUMENTS, Arguments, ConfigArguments, DataArguments, parse_arguments
-from d2e2s.calibration import calibration_figures, fit_temperature, pair_decisions
-from d2e2s.compare import describe
 from d2e2s.data_scripts.records import read_records, write_records
-from d2e2s.evaluation import choose_threshold, keep_confident, to_triplets
+from d2e2s.evaluation.calibration import calibration_figures, fit_temperature, pair_decisions
+from d2e2s.evaluation.syntax import evaluate_parser
+from d2e2s.evaluation.thresholds import choose_threshold, keep_confident, to_triplets
 from d2e2s.metrics.aste.scoring import triplet_metrics
-from d2e2s.parsing import evaluate_parser
-from d2e2s.predict import load_pipeline
-from d2e2s.train import (
+from d2e2s.prediction.predict import load_pipeline
+from d2e2s.reporting.compare import describe
+from d2e2s.training.arguments import NOT_ARGUMENTS, Arguments, ConfigArguments, DataArguments, parse_arguments
+from d2e2s.training.run import (
     _build_trainer,
     _describe,
     _device_name,
@@ -38,11 +38,10 @@ from d2e2s.train import (
     _tokenize,
     _warn_contradictory,
     build_model,
-    main,
     run,
     unreachable,
 )
-from d2e2s.trainer import DivergedError, TripletTrainer, decision_threshold
+from d2e2s.training.trainer import DivergedError, TripletTrainer, decision_threshold
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"

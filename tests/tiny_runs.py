@@ -7,18 +7,27 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tiny_models import tiny_encoder
 from transformers import set_seed
 
-from d2e2s.arguments import parse_arguments
+from d2e2s import cli
 from d2e2s.data_scripts.records import read_records, write_records
-from d2e2s.train import _build_trainer, _tokenize, build_model
-from d2e2s.trainer import TripletTrainer
+from d2e2s.training.arguments import parse_arguments
+from d2e2s.training.run import _build_trainer, _tokenize, build_model
+from d2e2s.training.trainer import TripletTrainer
 
 ROOT = Path(__file__).parents[1]
+
+
+def main(words: Sequence[str]) -> int:
+    """`d2e2s train`, in this process: its exit code."""
+    return cli.main(["train", *words])
+
+
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
 FILES = {"train": "train_file", "dev": "validation_file", "test": "test_file"}
 

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType
+from tiny_runs import main
 
 from d2e2s import modeling_d2e2s
-from d2e2s.train import main
-from d2e2s.trainer import TripletTrainer
+from d2e2s.training.trainer import TripletTrainer
 
 
 def shard_on_cpus() -> None:

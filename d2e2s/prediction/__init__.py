@@ -1,0 +1,1 @@
+"""Triplets of raw text: texts, tables, and corpora in shards."""

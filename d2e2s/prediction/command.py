@@ -1,0 +1,171 @@
+"""Triplets for texts of the command line, or for a column of a file, into a file that keeps every column.
+
+d2e2s predict "The food was great but the service was slow." --model outputs/quickstart
+d2e2s predict reviews.csv --text_column review --out triplets.jsonl
+d2e2s predict reviews/ --out predictions/ --model outputs/14res
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import transformers
+from datasets import Features, Value
+from rich.console import Console
+from rich.text import Text
+
+from ..errors_d2e2s import UserError
+from .corpus import predict_corpus
+from .parts import FORMATS
+from .predict import QUICKSTART, load_pipeline, model_or_quickstart, predicted, write_predictions
+from .tables import OUTPUT_COLUMN, Table, check_columns, read_table
+from .text_lines import TEXT_COLUMN
+from .writers import check_output, rows_of, to_json
+
+# Of files that are often tried and cannot be read: no review ends so.
+OTHER_FORMATS = {".json", ".xlsx", ".xls", ".ods", ".pdf", ".docx", ".xml", ".html", ".md", ".gz", ".zip"}
+COLOURS = {"POS": "green", "NEG": "red", "NEU": "yellow"}
+
+OF_FOLDERS = ("share", "file_column", "rows_per_shard")  # arguments for --out FOLDER only
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    kinds = ", ".join(FORMATS)
+    add(
+        "inputs",
+        nargs="+",
+        metavar="TEXT|FILE",
+        help=f"texts, or one file ({kinds}); files and folders for --out FOLDER",
+    )
+    add("--model", help=f"folder or Hub name of a D2E2S checkpoint; default: {QUICKSTART}, if it was trained")
+    add("--out", metavar="FILE", help="write rows and triplets to this .jsonl, .parquet or .csv file, or folder")
+    add("--text_column", default=TEXT_COLUMN, help="column with the text, or lists of words (default: %(default)s)")
+    add("--output_column", default=OUTPUT_COLUMN, help="column for the triplets (default: %(default)s)")
+    add("--threshold", type=float, help="lowest score of a triplet; default: the model's own")
+    add("--top_k", type=int, help="only the best triplets of each text")
+    add("--aspects", nargs="+", metavar="ASPECT", help="only triplets of these aspects")
+    add("--batch_size", type=_positive, help="sentences a batch (default: 32)")
+    add("--device", help="cpu, cuda, cuda:1, mps, ...; default: the first accelerator there is")
+    add("--file_column", metavar="NAME", help="--out FOLDER: also a column with the file that each row is from")
+    add("--rows_per_shard", type=_positive, help="--out FOLDER: rows of one file of it (default: 5000)")
+    add("--share", type=_share, metavar="I/N", help="--out FOLDER: do only this share of the work, 0/N to N-1/N")
+    dtypes = ("auto", "float32", "bfloat16", "float16")
+    add("--dtype", default="auto", choices=dtypes, help="number format of the model (default: as saved)")
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {value}")
+    return value
+
+
+def _share(text: str) -> tuple[int, int]:
+    try:
+        number, count = map(int, text.split("/"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected I/N such as 0/8, got {text!r}") from None
+    if not 0 <= number < count:
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 0 to N - 1, got {text!r}")
+    return number, count
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Predict what the arguments ask for.
+
+    Raises:
+        ValueError, OSError: input, output or a checkpoint that cannot be used.
+    """
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said once, in one line
+    transformers.logging.disable_progress_bar()
+    columns = (arguments.text_column, arguments.output_column)
+    options = {name: getattr(arguments, name) for name in ("threshold", "top_k", "aspects")}
+    if arguments.out is not None and is_folder(arguments.out):
+        return _run_corpus(arguments, options)
+    table = _input_table(arguments.inputs)
+    for name in OF_FOLDERS:
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name} is for many files: give --out a folder")
+    check_columns(table, *columns)
+    if arguments.out is not None:
+        check_output(arguments.out, table.name)
+    model = model_or_quickstart(arguments.model)
+    extract = load_pipeline(model, arguments.device, arguments.dtype, batch_size=arguments.batch_size)
+    if arguments.out is not None:
+        write_predictions(extract, table, arguments.out, *columns, **options)
+    else:
+        console = Console()
+        for row in rows_of(predicted(extract, table, *columns, **options)):
+            show(row, *columns, console)
+    if table.empty:
+        print(f"{table.name}: {table.empty} rows without text have no triplets", file=sys.stderr)
+
+
+def is_folder(out: str) -> bool:
+    """Whether the output is a folder of shards, rather than one file."""
+    return out.endswith(("/", os.sep)) or os.path.isdir(out) or not Path(out).suffix
+
+
+def _run_corpus(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
+    names = ("device", "dtype", "batch_size", "text_column", "output_column", *OF_FOLDERS)
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    predict_corpus(arguments.inputs, arguments.out, model_or_quickstart(arguments.model), **given, **options)
+
+
+def _input_table(inputs: Sequence[str]) -> Table:
+    """The file that was named, or the texts themselves."""
+    files = [name for name in inputs if _names_file(name)]
+    folders = [name for name in files if os.path.isdir(name)]
+    if folders:
+        raise UserError(f"{folders[0]}: is a folder: give --out a folder as well")
+    if files and len(inputs) > 1:
+        raise UserError(
+            f"give either texts or one file, got {len(inputs)} arguments and among them {files[0]}; "
+            "for several files give --out a folder"
+        )
+    if files:
+        return read_table(files[0])
+    for text in inputs:
+        if not text.strip():
+            raise UserError("the text is empty")
+    return Table("command line", Features({TEXT_COLUMN: Value("string")}), [{TEXT_COLUMN: list(inputs)}])
+
+
+def _names_file(argument: str) -> bool:
+    """Whether it is meant as a file or folder; one that is not there is told, and not read as a review."""
+    path, one_word = Path(argument), len(argument.split()) == 1
+    known = path.suffix.lower() in {*FORMATS, *OTHER_FORMATS} and len(argument) < 256 and "\n" not in argument
+    folder = one_word and argument.endswith(("/", os.sep))
+    return (known and not path.stem[-1:].isspace()) or folder or os.path.exists(argument)
+
+
+def show(row: dict[str, Any], text_column: str, output_column: str, console: Console) -> None:
+    """Print a row: coloured triplets in a terminal, one JSON object a line elsewhere."""
+    if not console.is_terminal:
+        print(to_json(row))
+        return
+    text = row[text_column] if isinstance(row[text_column], str) else " ".join(row[text_column])
+    console.print(coloured(text, row[output_column]))
+    for triplet in row[output_column]:
+        colour = COLOURS.get(triplet["sentiment"], "magenta")
+        line = Text("  ").append(triplet["aspect"]["text"], "bold cyan").append(" | ")
+        line.append(triplet["opinion"]["text"], f"bold {colour}").append(f" | {triplet['sentiment']}", colour)
+        console.print(line.append(f" {triplet['score']:.2f}", "dim"))
+    if not row[output_column]:
+        console.print("  (no triplet)", style="dim")
+
+
+def coloured(text: str, triplets: Sequence[dict[str, Any]]) -> Text:
+    """The text with its aspects and opinions marked."""
+    marked = Text(text)
+    for triplet in triplets:
+        opinion, colour = triplet["opinion"], COLOURS.get(triplet["sentiment"], "magenta")
+        marked.stylize("bold cyan underline", triplet["aspect"]["start"], triplet["aspect"]["end"])
+        marked.stylize(f"bold {colour}", opinion["start"], opinion["end"])
+    return marked

@@ -1,0 +1,387 @@
+"""Rows of a file of any kind in parts: how a file is divided, what its columns are, and the rows of one part."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow
+import pyarrow.parquet
+from datasets import Features, List, Value
+from pyarrow import types
+
+from ..errors_d2e2s import UserError
+from .text_lines import SEPARATORS, SHOWN_BYTES, Lines, Row, column_names, line_rows, other_separator, read_header
+
+FORMATS = (".jsonl", ".csv", ".tsv", ".parquet", ".txt")
+ROWS_AT_ONCE = 1024
+MAX_COLUMNS = 1000
+
+
+class Part(NamedTuple):
+    """Consecutive rows of one file, which make one shard.
+
+    Attributes:
+        file: number of the file.
+        start, end: the range of bytes (Parquet: of rows, from 0).
+        line: number of the first line (Parquet: row), from 1.
+        rows: how many rows, rejected ones included.
+    """
+
+    file: int
+    start: int
+    end: int
+    line: int
+    rows: int
+
+
+class Rows(NamedTuple):
+    """Consecutive rows: the good ones as a table, their texts, and the rejected ones."""
+
+    table: pyarrow.Table
+    texts: list[Any]
+    rejected: list[Row]
+
+
+def plan_parts(path: Path, file: int, columns: ColumnKinds, text_column: str, rows_per_part: int) -> list[Part]:
+    """Divide a file into parts. A file of lines is read once for it, row by row.
+
+    Args:
+        file: its number, for the parts.
+        columns: learns the columns of this file.
+
+    Raises:
+        ValueError: a header or a Parquet file that cannot be read, no text column, or columns that do not fit those
+            of another file.
+    """
+    plan = _plan_parquet if _is_parquet(path) else _plan_lines
+    with _errors_of(path):
+        return plan(path, file, columns, text_column, rows_per_part)
+
+
+def read_part(
+    path: Path, part: Part, features: Features, text_column: str, as_json: Sequence[str] = ()
+) -> Iterator[Rows]:
+    """The rows of a part, at most `ROWS_AT_ONCE` at a time.
+
+    Args:
+        features: columns of the tables.
+        as_json: those of them that are kept as JSON text.
+
+    Raises:
+        ValueError: a file that is damaged, or is not the one that was planned.
+    """
+    with _errors_of(path):
+        if _is_parquet(path):
+            yield from _read_parquet(path, part, features, text_column)
+        else:
+            yield from _read_lines(path, part, features, text_column, as_json)
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OSError, pyarrow.ArrowException) as error:
+        if isinstance(error, OSError) and not _is_damage(error):
+            raise
+        raise UserError(f"{path}: cannot be read: {str(error).strip()}") from None
+
+
+def _with_text(rows: Iterable[Row], text_column: str) -> Iterator[Row]:
+    """The rows; those without text are rejected."""
+    for row in rows:
+        yield _unless(_text_reason(row.values, text_column), row) if row.values is not None else row
+
+
+def _unless(reason: str, row: Row) -> Row:
+    """The row, rejected if there is a reason."""
+    if not reason:
+        return row
+    return Row(row.line, None, reason, json.dumps(row.values, ensure_ascii=False, default=str)[:SHOWN_BYTES])
+
+
+def _text_reason(values: dict[str, Any], text_column: str) -> str:
+    if text_column not in values:
+        return f"no {text_column!r}"
+    text = values[text_column]
+    return "" if is_text(text) else f"{text_column} is {reprlib.repr(text)}; expected text"
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is a text, or a list of words."""
+    is_words = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+    return is_words or isinstance(value, str)
+
+
+# --- columns ----------------------------------------------------------------------------------------------
+
+FEATURE_OF_KIND: dict[str, Any] = {
+    "null": Value("string"),
+    "bool": Value("bool"),
+    "int": Value("int64"),
+    "long": Value("int64"),
+    "float": Value("float64"),
+    "text": Value("string"),
+    "texts": List(Value("string")),
+    "ints": List(Value("int64")),
+    "json": Value("string"),
+}
+KIND_OF_TYPE = {type(None): "null", bool: "bool", float: "float", str: "text"}
+KIND_OF_BOTH = {frozenset(("int", "long")): "long", frozenset(("int", "float")): "float"}
+EXACT_IN_FLOAT64, EXACT_IN_INT64 = 2**53, 2**63
+
+
+class ColumnKinds:
+    """The columns of all rows that were seen, each with the one type that holds all its values.
+
+    Of JSONL, values that no simple type holds (objects, values of several kinds) are kept as JSON text.
+    """
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, str] = {}
+        self._schema: pyarrow.Schema | None = None
+
+    def add_row(self, values: dict[str, Any]) -> None:
+        """Learn from a row of JSONL."""
+        for name, value in values.items():
+            kind, known = _kind(value), self._kinds.get(name)
+            if kind != known:
+                self._kinds[name] = kind if known is None else _kind_of_both(kind, known)
+        if len(self._kinds) > MAX_COLUMNS:
+            raise UserError(f"more than {MAX_COLUMNS} different columns")
+
+    def add_names(self, names: Iterable[str]) -> None:
+        """Learn from a header; all values are text."""
+        self._kinds.update(dict.fromkeys(names, "text"))
+
+    def add_schema(self, schema: pyarrow.Schema) -> None:
+        """Learn from a Parquet file."""
+        known = [self._schema] if self._schema is not None else []
+        self._schema = pyarrow.unify_schemas([*known, _plain(schema)], promote_options="permissive")
+
+    @property
+    def features(self) -> Features:
+        if self._schema is not None:
+            return Features.from_arrow_schema(self._schema)
+        return Features({name: FEATURE_OF_KIND[kind] for name, kind in self._kinds.items()})
+
+    @property
+    def as_json(self) -> list[str]:
+        """Names of the columns that are kept as JSON text."""
+        return [name for name, kind in self._kinds.items() if kind == "json"]
+
+
+def _kind(value: Any) -> str:
+    known = KIND_OF_TYPE.get(type(value))
+    if known is not None:
+        return known
+    if isinstance(value, int):
+        size = abs(value)
+        return "int" if size <= EXACT_IN_FLOAT64 else "long" if size < EXACT_IN_INT64 else "json"
+    inner = {_kind(item) for item in value} if isinstance(value, list) else {"json"}
+    return "texts" if inner <= {"text"} else "ints" if inner <= {"int", "long"} else "json"
+
+
+def _kind_of_both(one: str, other: str) -> str:
+    """The narrowest kind that holds the values of both."""
+    kinds = frozenset((one, other)) - {"null"}
+    return next(iter(kinds)) if len(kinds) == 1 else KIND_OF_BOTH.get(kinds, "json")
+
+
+# --- files of lines ---------------------------------------------------------------------------------------
+
+
+def _plan_lines(path: Path, file: int, columns: ColumnKinds, text_column: str, rows_per_part: int) -> list[Part]:
+    suffix, parts, count = path.suffix.lower(), list[Part](), 0
+    with path.open("rb") as opened:
+        lines = Lines(opened)
+        header = read_header(lines, suffix)
+        if suffix != ".jsonl":
+            _check_text_column(text_column, header, SEPARATORS.get(suffix))
+            columns.add_names(header)
+        start, line = lines.offset, lines.number
+        for row in _with_text(line_rows(lines, suffix, header), text_column):
+            count += 1
+            if suffix == ".jsonl" and row.values is not None:
+                columns.add_row(row.values)
+            if count == rows_per_part:
+                parts.append(Part(file, start, lines.offset, line, count))
+                start, line, count = lines.offset, lines.number, 0
+        column_names(list(columns.features))  # for its error
+        return [*parts, Part(file, start, lines.offset, line, count)] if count else parts
+
+
+def _check_text_column(text_column: str, names: Sequence[str], separator: str | None = None) -> None:
+    if text_column not in names:
+        hint = other_separator(names, separator)
+        raise UserError(f"no column {text_column!r}; choose --text_column from: {', '.join(names)}{hint}")
+
+
+def _read_lines(path: Path, part: Part, features: Features, text_column: str, as_json: Sequence[str]) -> Iterator[Rows]:
+    suffix = path.suffix.lower()
+    with path.open("rb") as opened:
+        lines = Lines(opened)
+        header = read_header(lines, suffix)
+        lines.go_to(part.start, part.line)
+        rows = islice(_with_text(line_rows(lines, suffix, header), text_column), part.rows)
+        while chunk := list(islice(rows, ROWS_AT_ONCE)):
+            good = [row.values for row in chunk if row.values is not None]
+            texts = [values[text_column] for values in good]
+            for values in good:
+                values.update({name: json_text(values[name]) for name in as_json if name in values})
+            table = pyarrow.Table.from_pylist(good, schema=features.arrow_schema)
+            yield Rows(table, texts, [row for row in chunk if row.values is None])
+
+
+def json_text(value: Any) -> str | None:
+    """A value of a column that is kept as JSON text."""
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+# --- Parquet ----------------------------------------------------------------------------------------------
+
+
+def _plan_parquet(path: Path, file: int, columns: ColumnKinds, text_column: str, rows_per_part: int) -> list[Part]:
+    with pyarrow.parquet.ParquetFile(path) as parquet:
+        schema, metadata = parquet.schema_arrow, parquet.metadata
+    total = metadata.num_rows
+    if total != (held := sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))):
+        raise UserError(f"the footer says {total} rows, its row groups hold {held}: the file is damaged")
+    column_names(schema.names)  # for its error
+    _check_text_column(text_column, schema.names)
+    kind = _plain_type(schema.field(text_column).type)
+    if not (_is_string(kind) or types.is_list(kind) or types.is_large_list(kind)):
+        raise UserError(f"column {text_column!r} is {kind}; expected text, or lists of words")
+    columns.add_schema(schema)
+    starts = range(0, total, rows_per_part)
+    return [Part(file, start, end := min(start + rows_per_part, total), start + 1, end - start) for start in starts]
+
+
+def _plain(schema: pyarrow.Schema) -> pyarrow.Schema:
+    """The columns without dictionaries and views, which Arrow does not unify with their plain types."""
+    return pyarrow.schema((field.with_type(_plain_type(field.type)) for field in schema), metadata=schema.metadata)
+
+
+def _plain_type(kind: pyarrow.DataType) -> pyarrow.DataType:
+    if types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    return {pyarrow.string_view(): pyarrow.string(), pyarrow.binary_view(): pyarrow.binary()}.get(kind, kind)
+
+
+def _is_string(kind: pyarrow.DataType) -> bool:
+    return types.is_string(kind) or types.is_large_string(kind)
+
+
+def _read_parquet(path: Path, part: Part, features: Features, text_column: str) -> Iterator[Rows]:
+    line = part.line
+    for table, damaged in _row_range(path, part.start, part.end):
+        texts_of_rows = _with_text(_text_values(table[text_column], text_column, line), text_column)
+        rows = [*_fitting(texts_of_rows, table, features, line), *damaged]
+        good = pyarrow.array([row.line - line for row in rows if row.values is not None], "int64")
+        texts = [row.values[text_column] for row in rows if row.values is not None]
+        line += len(rows)
+        yield Rows(_cast(table.take(good), features), texts, [row for row in rows if row.values is None])
+
+
+def _row_range(path: Path, start: int, end: int) -> Iterator[tuple[pyarrow.Table, list[Row]]]:
+    """Rows [start, end) of a Parquet file, and those of them that are damaged; other row groups are not read."""
+    with pyarrow.parquet.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file:
+        first = 0
+        for group in range(file.metadata.num_row_groups):
+            count = file.metadata.row_group(group).num_rows
+            if first < end and start < first + count:
+                yield from _group_range(file, group, first, max(start, first), min(end, first + count))
+            first += count
+
+
+def _group_range(
+    file: pyarrow.parquet.ParquetFile, group: int, first: int, start: int, end: int
+) -> Iterator[tuple[pyarrow.Table, list[Row]]]:
+    """Rows [start, end) of a file that lie in one row group, which begins at row `first`.
+
+    Pages have no row numbers, so that what follows a page that cannot be read is not to be had: it is rejected, up to
+    the next row group. Where the batches begin does not depend on `start`, so that all parts agree on the rows.
+    """
+    reason = "holds fewer rows than the footer says"
+    try:
+        for table in _slices(file.iter_batches(ROWS_AT_ONCE, row_groups=[group]), start - first, end - first):
+            yield table, []
+            start += len(table)
+    except (OSError, pyarrow.ArrowException) as error:
+        if not _is_damage(error):
+            raise
+        reason = f"is damaged: {str(error).strip()}"
+    if start < end:
+        rejected = [Row(number + 1, None, f"row group {group + 1} {reason}") for number in range(start, end)]
+        yield _plain(file.schema_arrow).empty_table(), rejected
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether Arrow means what the file holds, and not the disk that it lies on or the memory."""
+    return not isinstance(error, MemoryError) and getattr(error, "errno", None) is None
+
+
+def _slices(batches: Iterable[pyarrow.RecordBatch], start: int, end: int) -> Iterator[pyarrow.Table]:
+    """What lies in rows [start, end) of the batches, counted from the first batch."""
+    first = 0
+    for batch in batches:
+        low, high = max(start - first, 0), min(end - first, len(batch))
+        if low < high:
+            table = pyarrow.Table.from_batches([batch.slice(low, high - low)])
+            yield table.cast(_plain(table.schema))
+        first += len(batch)
+        if first >= end:
+            return
+
+
+def _text_values(column: pyarrow.ChunkedArray, name: str, line: int) -> Iterator[Row]:
+    """A row for each text; Arrow does not check that strings are UTF-8."""
+    for number, text in enumerate(column, start=line):
+        try:
+            yield Row(number, {name: text.as_py()})
+        except UnicodeDecodeError as error:
+            raw = error.object.decode(errors="replace")
+            yield Row(number, None, f"not UTF-8 (byte {error.object[error.start]:#x})", raw[:SHOWN_BYTES])
+
+
+def _fitting(rows: Iterable[Row], table: pyarrow.Table, features: Features, line: int) -> Iterator[Row]:
+    """The rows of a table, the first of which is `line`; those with a value that its column cannot hold are rejected.
+
+    A column has one type in all files, and a float, say, does not hold every integer.
+    """
+    try:
+        _cast(table, features)
+    except pyarrow.ArrowInvalid:
+        for row in rows:
+            yield _unless(_misfit(table.slice(row.line - line, 1), features), row) if row.values is not None else row
+    else:
+        yield from rows
+
+
+def _misfit(row: pyarrow.Table, features: Features) -> str:
+    try:
+        _cast(row, features)
+    except pyarrow.ArrowInvalid as error:
+        return f"does not fit the columns of all files together: {error}"
+    return ""
+
+
+def _cast(table: pyarrow.Table, features: Features) -> pyarrow.Table:
+    """The table with these columns, empty where it has none of that name."""
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pyarrow.nulls(len(table), field.type)
+        for field in features.arrow_schema
+    ]
+    return pyarrow.Table.from_arrays(columns, schema=features.arrow_schema)

@@ -1,0 +1,120 @@
+"""A checkpoint as a pipeline, and the triplets of a table's column of texts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from datasets import Features
+from tqdm.auto import tqdm
+from transformers import PreTrainedConfig
+
+from ..checkpoints import check_model, reading
+from ..configuration_d2e2s import D2E2SConfig
+from ..encoders import fit_window
+from ..errors_d2e2s import UserError
+from ..modeling_d2e2s import D2E2SForTripletExtraction
+from ..pipeline_d2e2s import TASK, TripletExtractionPipeline
+from ..processing_d2e2s import D2E2SProcessor
+from .tables import OUTPUT_COLUMN, Columns, Table, check_columns
+from .text_lines import TEXT_COLUMN
+from .writers import TRIPLETS, write_table
+
+QUICKSTART = "outputs/quickstart"
+
+Batch = TypeVar("Batch")
+
+
+def load_pipeline(
+    model: str, device: str | int | torch.device | None = None, dtype: str = "auto", **options: Any
+) -> TripletExtractionPipeline:
+    """The pipeline of a checkpoint, with the code of this package.
+
+    Args:
+        model: folder or Hub name of a D2E2S checkpoint.
+        device, options: as for `TripletExtractionPipeline`; no device = the first accelerator there is, or the CPU.
+        dtype: as for `from_pretrained`.
+
+    Raises:
+        ValueError: another kind of model, or damaged weights.
+        OSError: there is no such checkpoint.
+    """
+    check_model(model)
+    with reading(model):
+        kind = PreTrainedConfig.get_config_dict(model)[0].get("model_type")
+    if kind != D2E2SConfig.model_type:
+        raise UserError(f"{model}: no D2E2S checkpoint (its model_type is {kind!r})")
+    with reading(model):
+        network = D2E2SForTripletExtraction.from_pretrained(model, dtype=dtype, use_safetensors=True)
+        processor = fit_window(D2E2SProcessor.from_pretrained(model), network.d2e2s.encoder)
+    place: Any = device  # the base class takes names as well
+    try:
+        return TripletExtractionPipeline(network, processor=processor, task=TASK, device=place, **options)
+    except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there
+        raise UserError(f"device {device!r} cannot be used: {error}") from None
+
+
+def predicted(
+    extract: TripletExtractionPipeline,
+    table: Table,
+    text_column: str = TEXT_COLUMN,
+    output_column: str = OUTPUT_COLUMN,
+    **options: Any,
+) -> Iterator[Columns]:
+    """The batches of a table with a column of triplets added.
+
+    Args:
+        options: of the pipeline's call, such as `threshold`.
+
+    Raises:
+        ValueError: no such column, a column of the output's name, or a row without text.
+    """
+    check_columns(table, text_column, output_column)
+    for batch, texts in table.texts(text_column):
+        yield {**batch, output_column: extract(texts, **options)}
+
+
+def with_progress(extract: TripletExtractionPipeline, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches, with a bar of sentences a second on stderr if that is a terminal."""
+    with tqdm(unit="sentence", disable=None, smoothing=0) as bar:
+        extract.progress = bar.update
+        try:
+            yield from batches
+        finally:
+            extract.progress = None
+
+
+def write_predictions(
+    extract: TripletExtractionPipeline,
+    table: Table,
+    output_path: str,
+    text_column: str = TEXT_COLUMN,
+    output_column: str = OUTPUT_COLUMN,
+    **options: Any,
+) -> None:
+    """Write a table with its triplets to a file, see `write_table`; `options` are those of the pipeline's call.
+
+    Raises:
+        ValueError, OSError: see `read_table`, `predicted`, `write_table`. Nothing is written then.
+    """
+    batches = with_progress(extract, predicted(extract, table, text_column, output_column, **options))
+    features = Features({**table.features, output_column: TRIPLETS})
+    write_table(output_path, batches, features, table.as_json, output_column)
+
+
+def model_or_quickstart(name: str | None) -> str:
+    """The model that was named, or else that of the quick start.
+
+    Raises:
+        ValueError: none was named, and that one was not trained.
+    """
+    if name is not None:
+        return name
+    if os.path.isfile(os.path.join(QUICKSTART, "config.json")):
+        return QUICKSTART
+    raise UserError(
+        f"no model: give --model (folder or Hub name of a D2E2S checkpoint), or train {QUICKSTART}: "
+        "python run_aste.py configs/quickstart.yaml"
+    )

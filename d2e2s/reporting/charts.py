@@ -1,0 +1,190 @@
+"""Charts: matplotlib figures as SVG, light and dark, that stands in a page and takes its colours, or in a file."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from cycler import cycler
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..metrics.aste.scoring import Count
+from .markdown import asset
+
+# What matplotlib is told, and the variable of `colours.css` that takes its place in the page.
+COLOURS = {
+    "#010101": "var(--ink)",
+    "#020202": "var(--muted)",
+    "#030303": "var(--line)",
+    "#040404": "var(--positive)",
+    "#050505": "var(--negative)",
+    "#060606": "var(--neutral)",
+    **{f"#1010{i:02d}": f"var(--series-{i})" for i in range(1, 7)},
+}
+INK, MUTED, LINE, POSITIVE, NEGATIVE, NEUTRAL, *SERIES = COLOURS
+SENTIMENT_COLOURS = {"POS": POSITIVE, "NEG": NEGATIVE, "NEU": NEUTRAL}
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "d2e2s",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": LINE,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=SERIES),
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 2,
+    "mathtext.default": "regular",
+}
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+SIZE = (4.8, 3.2)  # inches
+
+
+@contextmanager
+def chart(title: str, size: tuple[float, float] = SIZE) -> Iterator[tuple[Axes, list[Markup]]]:
+    """Axes to draw on, and a list that holds the SVG afterwards."""
+    made: list[Markup] = []
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.add_subplot(title=plain(title))
+        yield axes, made
+        made.append(to_svg(figure, title))
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib does not take for a formula."""
+    return text.replace("$", r"\$")
+
+
+def to_svg(figure: Figure, label: str) -> Markup:
+    """A figure as an `<svg>` element as wide as its place, with nothing outside it and no rule for the page."""
+    box, inside = _parts(figure)
+    return Markup('<svg class="chart" role="img" aria-label="{}" viewBox="{}">{}').format(label, box, Markup(inside))
+
+
+def to_file(figure: Figure, title: str, description: str) -> str:
+    """A figure as an SVG file, with colours of its own, on paper, and what it shows in words."""
+    box, inside = _parts(figure)
+    width, height = box.split()[2:]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box}" '
+        f'width="{width}pt" height="{height}pt" role="img" aria-labelledby="title desc">\n'
+        f'<title id="title">{escape(title)}</title>\n<desc id="desc">{escape(description)}</desc>\n'
+        f"<style>{asset('colours.css')}</style>\n"
+        f'<rect width="100%" height="100%" style="fill: var(--paper)"/>{inside}'
+    )
+
+
+def _parts(figure: Figure) -> tuple[str, str]:
+    """The view box of a figure's SVG, and the rest of it, from after the opening tag."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata=NO_METADATA)
+    found = re.search(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>", file.getvalue())
+    assert found is not None  # matplotlib always writes one
+    inside = re.sub(r"<style.*?</style>|<metadata>.*?</metadata>", "", file.getvalue()[found.end() :], flags=re.DOTALL)
+    for colour, variable in COLOURS.items():
+        inside = inside.replace(colour, variable)
+    return found[1], inside
+
+
+def learning_curves(history: Sequence[Mapping[str, Any]], best_step: int | None) -> list[Markup]:
+    """Losses, and F1 on dev, over the epochs of a `trainer_state.json`'s `log_history`."""
+    curves = []
+    panels = {
+        "Loss": {"loss": "train", "eval_loss": "dev"},
+        "F1 on dev, %": {"eval_triplet_f1": "triplets", "eval_aspect_f1": "aspects", "eval_opinion_f1": "opinions"},
+    }
+    for title, names in panels.items():
+        with chart(title) as (axes, made):
+            for name, label in names.items():
+                _curve(axes, history, name, label, 100 if name.endswith("f1") else 1)
+            for entry in history:
+                if best_step is not None and entry["step"] == best_step and "eval_triplet_f1" in entry:
+                    axes.axvline(entry["epoch"], color=MUTED, linewidth=1, linestyle=":", label="kept")
+            axes.set_xlabel("epoch")
+            _legend(axes)
+        curves += made
+    return curves
+
+
+def _curve(axes: Axes, history: Sequence[Mapping[str, Any]], name: str, label: str, factor: float) -> None:
+    points = [(entry["epoch"], factor * entry[name]) for entry in history if name in entry]
+    if points:
+        axes.plot(*zip(*points, strict=True), label=label, marker="o" if len(points) < 3 else None)
+
+
+def _legend(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend()
+
+
+def threshold_curve(curve: Mapping[str, Any], threshold: float) -> Markup:
+    """Precision, recall and F1 over the threshold, and where the run has set it."""
+    with chart("Precision, recall and F1 by threshold, %") as (axes, made):
+        for name in ("precision", "recall", "f1"):
+            label = "F1" if name == "f1" else name
+            axes.plot(curve["threshold"], 100 * curve[name], label=label, drawstyle="steps-pre")
+        axes.axvline(threshold, color=MUTED, linewidth=1, linestyle=":", label=f"threshold {threshold:.3f}")
+        axes.set(xlabel="threshold", xlim=(0, 1), ylim=(0, 100))
+        _legend(axes)
+    return made[0]
+
+
+def reliability_diagram(bins: Sequence[tuple[float, float, int]]) -> Markup:
+    """Share of right ones by score; the area of a point grows with the number of candidates behind it."""
+    with chart("Reliability: right ones by score, %") as (axes, made):
+        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=":", label="as scored")
+        x, y, count = (list(values) for values in zip(*bins, strict=True)) if bins else ([], [], [])
+        areas = [12 + 240 * number / max(count) for number in count]
+        scored, right = ([100 * value for value in values] for values in (x, y))
+        axes.plot(scored, right, linewidth=1)
+        axes.scatter(scored, right, s=areas, alpha=0.8, label="candidates of a bin")
+        axes.set(xlabel="score, %", xlim=(0, 102), ylim=(0, 102))
+        _legend(axes)
+    return made[0]
+
+
+def f1_bars(title: str, counts: Mapping[str, Count]) -> Markup:
+    """F1 of each group; below its name the number of gold triplets."""
+    with chart(f"F1 by {title}, %") as (axes, made):
+        names = [plain(f"{name}\n{count.gold} gold") for name, count in counts.items()]
+        colours = [SENTIMENT_COLOURS.get(name, SERIES[0]) for name in counts]
+        bars = axes.bar(names, [100 * count.f1 for count in counts.values()], color=colours, width=0.6)
+        axes.bar_label(bars, fmt="%.1f", padding=2)
+        axes.set(ylim=(0, 108))
+        axes.grid(visible=False, axis="x")
+    return made[0]
+
+
+def confusion_matrix(cells: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:
+    """Counts; the shade is the share of the row."""
+    with chart("Sentiment: gold in rows, predicted in columns") as (axes, made):
+        axes.grid(visible=False)
+        for i, row in enumerate(cells):
+            for j, count in enumerate(row):
+                share = count / max(1, sum(row))
+                axes.add_patch(matplotlib.patches.Rectangle((j, i), 0.96, 0.96, color=SERIES[0], alpha=0.55 * share))
+                axes.text(j + 0.48, i + 0.48, str(count), ha="center", va="center")
+        places = [place + 0.48 for place in range(len(names))]
+        labels = [plain(name) for name in names]
+        axes.set(xlim=(0, len(names)), ylim=(len(names), 0))
+        axes.set_xticks(places, labels)
+        axes.set_yticks(places, labels)
+    return made[0]

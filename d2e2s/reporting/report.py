@@ -1,0 +1,312 @@
+"""A run as one HTML page that loads nothing from the net.
+
+d2e2s report outputs/14res --out report.html
+d2e2s report outputs/14res --split dev --sentences 14res-dev-7 14res-dev-12 --out report.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+from markupsafe import Markup
+from safetensors import SafetensorError
+
+from .. import __version__
+from ..collator_d2e2s import DataCollatorForTripletExtraction
+from ..data_scripts.files import write_text
+from ..data_scripts.records import SENTIMENTS, Record, read_records
+from ..errors_d2e2s import UserError
+from ..evaluation import analysis
+from ..evaluation.analysis import OUTCOMES, Outcome, Sentence
+from ..evaluation.results import RESULTS, trained_with
+from ..evaluation.thresholds import to_triplets
+from ..metrics.aste.scoring import Triplet
+from ..modeling_d2e2s import D2E2SForTripletExtraction
+from ..processing_d2e2s import D2E2SProcessor
+from . import charts, drawing
+from .card import KINDS
+from .compare import describe, read_results
+from .markdown import asset, style
+
+PREFIXES = {"test": "test", "dev": "eval"}  # of the figures of a split
+GRAPHS, GRAPH_WORDS = 6, 24  # sentences whose graphs are drawn, and their most words
+BATCH_SIZE = 32
+
+
+@dataclass
+class Run:
+    """An output folder of `run_aste.py`, one split of it.
+
+    Attributes:
+        figures: what `all_results.json` holds. history: `log_history` and `best_global_step` of the training, or {}.
+        model, processor: None if the folder holds no weights. The candidates are the predicted triplets then.
+    """
+
+    folder: Path
+    split: str
+    figures: Mapping[str, Any]
+    history: Mapping[str, Any]
+    records: Sequence[Record]
+    sentences: Sequence[Sentence]
+    model: D2E2SForTripletExtraction | None
+    processor: D2E2SProcessor | None
+
+    def figure(self, name: str) -> float | None:
+        """A figure of the split, such as `triplet_f1`."""
+        return self.figures.get(f"{PREFIXES[self.split]}_{name}")
+
+
+def read_run(folder: Path, split: str | None = None, device: str = "cpu") -> Run:
+    """Read a run, and score its split's candidates again with the weights, if there are any.
+
+    Args:
+        split: `test` or `dev`; default: test if it was predicted, else dev.
+
+    Raises:
+        OSError, ValueError: the folder is no run, the split was not predicted, or a file is damaged.
+    """
+    figures = read_results(folder / RESULTS)
+    split = split or next((name for name in PREFIXES if _predictions(folder, name).is_file()), "test")
+    path = _predictions(folder, split)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file; run_aste.py writes it with --do_eval (dev), --do_predict (test)"
+        )
+    records = read_records(path)
+    if not records:
+        raise UserError(f"{path}: no sentences; expected the predictions of a run")
+    state = folder / "trainer_state.json"
+    history = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
+    model, processor = load_model(folder, device)
+    scored = candidates(model, processor, records) if model and processor else [{}] * len(records)
+    sentences = [_sentence(record, found, str(path)) for record, found in zip(records, scored, strict=True)]
+    return Run(folder, split, figures, history, records, sentences, model, processor)
+
+
+def _predictions(folder: Path, split: str) -> Path:
+    return folder / f"predictions_{split}.jsonl"
+
+
+def _sentence(record: Record, candidates: Mapping[Triplet, float], path: str) -> Sentence:
+    try:
+        predicted = {_triplet(triplet): float(triplet["score"]) for triplet in record["predicted_triplets"]}
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: {record['id']}: predicted_triplets is not what run_aste.py writes") from None
+    gold = frozenset(map(_triplet, record["triplets"]))
+    return Sentence(record["id"], record["tokens"], gold, predicted, candidates or predicted)
+
+
+def _triplet(triplet: Mapping[str, Any]) -> Triplet:
+    (a, b), (c, d) = triplet["aspect"], triplet["opinion"]
+    return int(a), int(b), int(c), int(d), triplet["sentiment"]
+
+
+def load_model(folder: Path, device: str) -> tuple[D2E2SForTripletExtraction, D2E2SProcessor] | tuple[None, None]:
+    """Model and processor of the folder, if it holds weights.
+
+    Raises:
+        ValueError: damaged weights, or a device that is not there.
+    """
+    if not list(folder.glob("*.safetensors")):
+        return None, None
+    try:
+        model = D2E2SForTripletExtraction.from_pretrained(str(folder)).eval().to(device)
+    except (SafetensorError, RuntimeError, AssertionError) as error:
+        raise UserError(f"{folder}: the model cannot be loaded on {device}: {error}") from None
+    return model, D2E2SProcessor.from_pretrained(str(folder))
+
+
+@torch.inference_mode()
+def candidates(
+    model: D2E2SForTripletExtraction, processor: D2E2SProcessor, records: Sequence[Record]
+) -> list[dict[Triplet, float]]:
+    """Score of every triplet that the model decodes at threshold 0, with the heads that the records give."""
+    collate = DataCollatorForTripletExtraction(processor, return_labels=False)
+    found: list[dict[Triplet, float]] = []
+    for start in range(0, len(records), BATCH_SIZE):
+        inputs = collate(records[start : start + BATCH_SIZE]).to(model.device)
+        output = model(**inputs, threshold=0.0)
+        triplets = to_triplets(output.triplets.cpu().numpy(), model.config.sentiment_labels)
+        # Padding stands behind the triplets; falling scores: of a triplet that comes twice, the first is the best.
+        for sentence, scores in zip(triplets, output.scores.tolist(), strict=True):
+            found.append(dict(reversed(list(zip(sentence, scores, strict=False)))))
+    return found
+
+
+def page(run: Run, sentences: Sequence[str] | None = None) -> Markup:
+    """The page.
+
+    Args:
+        sentences: ids of the sentences whose graphs are drawn; default: the richest ones.
+
+    Raises:
+        ValueError: an id that is not there.
+    """
+    found = [analysis.outcomes(sentence) for sentence in run.sentences]
+    return drawing.render(
+        "report.html.jinja",
+        style=style("drawing.css", "page.css"),
+        script=asset("drawing.js") + asset("report.js"),
+        title=f"{run.folder.resolve().name}: {run.split}",
+        described=describe(run.figures),
+        tiles=list(tiles(run)),
+        curves=charts.learning_curves(run.history.get("log_history", []), run.history.get("best_global_step")),
+        score_charts=score_charts(run),
+        group_charts=list(group_charts(run)),
+        cards=[card(sentence, of_sentence) for sentence, of_sentence in zip(run.sentences, found, strict=True)],
+        outcomes=OUTCOMES,
+        counts=Counter(outcome.kind for of_sentence in found for outcome in of_sentence),
+        graphs=graphs(run, sentences) if run.model else [],
+        has_model=run.model is not None,
+        details=details(run),
+        version=__version__,
+    )
+
+
+def tiles(run: Run) -> Iterator[tuple[str, str]]:
+    """What the run reached: a name and a figure each, in percent where it is a share."""
+    names = {f"{kind}_f1": f"{kind} F1" for kind in KINDS}
+    names |= {"triplet_precision": "precision", "triplet_recall": "recall"}
+    for name, label in {**names, "predicted_syntax_triplet_f1": "triplet F1, no heads given"}.items():
+        value = run.figure(name)
+        if value is not None:
+            yield label, f"{100 * value:.2f} %"
+    for name, label in (("ece_after", "calibration error"), ("threshold", "threshold")):
+        value = run.figure(name)
+        if value is not None:
+            yield label, f"{value:.4f}"
+
+
+def score_charts(run: Run) -> list[Markup]:
+    """Curves over the threshold, and reliability."""
+    curve = analysis.threshold_curve(run.sentences)
+    bins = analysis.reliability(*analysis.scores_and_rights(run.sentences))
+    threshold = charts.threshold_curve(curve, run.figures["decision_threshold"])
+    return [threshold, charts.reliability_diagram(bins)]
+
+
+def group_charts(run: Run) -> Iterator[Markup]:
+    """F1 by each group, and the confusion of sentiments."""
+    for title, group in analysis.GROUPS.items():
+        yield charts.f1_bars(title, analysis.f1_by(run.sentences, group))
+    yield charts.confusion_matrix(analysis.confusion(run.sentences, SENTIMENTS), [*SENTIMENTS, analysis.NO_PAIR])
+
+
+def card(sentence: Sentence, found: Sequence[Outcome]) -> dict[str, Any]:
+    """A sentence with gold and predicted triplets, and what became of each."""
+    right = {outcome.gold for outcome in found if outcome.kind == "right"}
+    sides = {"gold": sentence.gold, "predicted": sentence.predicted}
+    drawn = {
+        name: drawing.sentence(
+            " ".join(sentence.tokens), [_placed(t, sentence.tokens, t not in right) for t in sorted(side)]
+        )
+        for name, side in sides.items()
+    }
+    lines = [(outcome.kind, _line(outcome, sentence)) for outcome in found]
+    kinds = " ".join(sorted({outcome.kind for outcome in found}))
+    return {**drawn, "id": sentence.id, "kinds": kinds, "lines": lines}
+
+
+def _placed(triplet: Triplet, tokens: Sequence[str], wrong: bool) -> dict[str, Any]:
+    """A triplet with the characters of the joined words, as the pipeline gives it."""
+    starts = list(accumulate((len(token) + 1 for token in tokens), initial=0))
+
+    def term(start: int, end: int) -> dict[str, Any]:
+        return {"text": " ".join(tokens[start:end]), "start": starts[start], "end": starts[end] - 1}
+
+    return {"aspect": term(*triplet[:2]), "opinion": term(*triplet[2:4]), "sentiment": triplet[4], "wrong": wrong}
+
+
+def _line(outcome: Outcome, sentence: Sentence) -> str:
+    """An outcome in words, with the score of what was predicted."""
+    parts = []
+    if outcome.predicted is not None:
+        parts.append(f"{_words(outcome.predicted, sentence.tokens)} ({sentence.predicted[outcome.predicted]:.2f})")
+    if outcome.gold is not None and outcome.kind != "right":
+        parts.append(f"gold: {_words(outcome.gold, sentence.tokens)}")
+    return "; ".join(parts)
+
+
+def _words(triplet: Triplet, tokens: Sequence[str]) -> str:
+    a, b, c, d, sentiment = triplet
+    return f"{' '.join(tokens[a:b])} | {' '.join(tokens[c:d])} | {sentiment}"
+
+
+def graphs(run: Run, ids: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Tree, semantic and syntactic graph of some sentences."""
+    return [drawn_graphs(run, record) for record in _chosen(run.records, ids)]
+
+
+def _chosen(records: Sequence[Record], ids: Iterable[str] | None) -> list[Record]:
+    if ids is None:
+        short = [record for record in records if len(record["tokens"]) <= GRAPH_WORDS]
+        return sorted(short, key=lambda record: -len(record["triplets"]))[:GRAPHS]
+    by_id = {record["id"]: record for record in records}
+    if missing := [name for name in ids if name not in by_id]:
+        raise UserError(f"--sentences: no sentence {missing[0]!r}; the ids are those of the predictions file")
+    return [by_id[name] for name in ids]
+
+
+@torch.inference_mode()
+def drawn_graphs(run: Run, record: Record) -> dict[str, Any]:
+    """What the model sees in one sentence: `tree` is the one it was given, or its own; a graph it has not is absent."""
+    assert run.model is not None and run.processor is not None
+    inputs = DataCollatorForTripletExtraction(run.processor, return_labels=False)([record]).to(run.model.device)
+    output = run.model(**inputs, return_relations=True)
+    words = record["tokens"]
+    drawn: dict[str, Any] = {"id": record["id"], "text": " ".join(words), "maps": []}
+    if record.get("heads") and run.model.config.syntax != "predicted":
+        drawn["tree"] = drawing.tree(words, record["heads"], record.get("deprels"))
+    elif output.heads is not None:
+        labels = run.model.config.deprel_labels
+        relations = output.relation_logits
+        deprels = [labels[i] for i in relations[0].argmax(-1).tolist()] if relations is not None else None
+        drawn["tree"] = drawing.tree(words, output.heads[0].tolist(), deprels)
+    for title, graph in (("Semantic attention", output.semantic_graph), ("Syntactic graph", output.syntactic_graph)):
+        if graph is not None:
+            drawn["maps"].append(drawing.heat_map(words, graph[0].tolist(), title))
+    return drawn
+
+
+def details(run: Run) -> list[tuple[str, Any]]:
+    """What the figures depend on."""
+    arguments, figures = run.figures["arguments"], run.figures
+    rows = {f"--{name}": value for name, value in arguments["config"].items()}
+    if "ensemble_size" not in figures:  # what it was made with is not what its models were trained with
+        rows |= {f"--{name}": value for name, value in trained_with(figures).items()}
+    names = ("ensemble_size", "parameters", "encoder_parameters", "device", "processes", "temperature")
+    rows |= {name: figures.get(name) for name in names}
+    for split in ("train", "dev", "test"):
+        rows |= {f"{split} {name}": figures.get(f"{split}_{name}") for name in ("sentences", "triplets")}
+    rows |= {f"{name} version": version for name, version in figures.get("versions", {}).items()}
+    return [(name.replace("_", " ") if name[0] != "-" else name, v) for name, v in rows.items() if v is not None]
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the page of a run."""
+    if options.out.suffix not in (".html", ".htm"):
+        raise UserError(f"{options.out}: cannot write this kind of file; expected .html")
+    found = read_run(options.run, options.split, options.device)
+    write_text(options.out, page(found, options.sentences))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="output folder of run_aste.py")
+    add("--out", type=Path, required=True, metavar="FILE", help="the page, .html")
+    add("--split", choices=tuple(PREFIXES), help="default: test if it was predicted, else dev")
+    add(
+        "--sentences",
+        nargs="+",
+        metavar="ID",
+        help="sentences whose graphs are drawn; default: some with many triplets",
+    )
+    add("--device", default="cpu", help="for the model (default: %(default)s)")

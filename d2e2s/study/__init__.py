@@ -1,0 +1,1 @@
+"""Many runs: which way of training is better, and by how much."""

@@ -1,0 +1,17 @@
+"""`d2e2s train`, which is `run_aste.py`: arguments from YAML files and the command line, then the run."""
+
+from __future__ import annotations
+
+import argparse
+
+from .arguments import parse_arguments
+from .run import run as run_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None of its own: all are those of `parse_arguments`."""
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, evaluate and predict as the arguments say."""
+    run_arguments(parse_arguments(options.more))

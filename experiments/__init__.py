@@ -1,0 +1,1 @@
+"""What made published figures and is no product."""
