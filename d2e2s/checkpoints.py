@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: checksums beside the files, writing beside what stands, clear errors."""
+"""Checkpoints: the one way to load them, checksums beside the files, writing that is whole or not there."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ import os
 import pickle
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
+from transformers import PreTrainedConfig
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import sort_checkpoints
 from transformers.utils import CONFIG_NAME
 
+from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.files import sha256, to_disk, write_text
+from .encoders import fit_window
 from .errors_d2e2s import UserError
+from .modeling_d2e2s import D2E2SForTripletExtraction
+from .processing_d2e2s import D2E2SProcessor
 
 logger = logging.getLogger("d2e2s")
 
@@ -93,6 +99,77 @@ def check_model(name: str) -> None:
     if not isinstance(fields, dict):
         raise CheckpointError(f"{config}: no JSON object: the file is damaged, get it anew")
     check(folder)
+
+
+# --- loading ----------------------------------------------------------------------------------------------
+
+
+def load_checkpoint(
+    name: str, dtype: Any = "auto", overrides: Mapping[str, Any] | None = None, may_start_anew: bool = False
+) -> tuple[D2E2SForTripletExtraction, D2E2SProcessor]:
+    """The model of a checkpoint, its files compared with their checksums, and its processor.
+
+    Args:
+        name: folder or Hub name.
+        dtype: as for `from_pretrained`.
+        overrides: fields of the configuration in place of the checkpoint's.
+        may_start_anew: what the checkpoint has no fitting weights for starts anew, which is said; else it is refused.
+
+    Raises:
+        CheckpointError: damaged files, or weights that do not fit the configuration.
+        UserError: another kind of model, or overrides that cannot be set.
+        OSError: there is no such checkpoint.
+    """
+    overrides = dict(overrides or {})
+    check_model(name)
+    with reading(name):
+        kind = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
+    if kind != D2E2SConfig.model_type:
+        raise UserError(f"{name}: no D2E2S checkpoint (model_type {kind!r}); an encoder goes to --encoder_name_or_path")
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "ignore_mismatched_sizes": True}
+    with reading(name), _without_table_of_weights():
+        loaded: Any = D2E2SForTripletExtraction.from_pretrained(name, output_loading_info=True, **options, **overrides)
+        model, info = loaded
+        processor = fit_window(D2E2SProcessor.from_pretrained(name), model.d2e2s.encoder)
+    divided = sorted(overrides.keys() & {field for differences in model.config.others for field in differences})
+    if divided:
+        raise UserError(f"{name}: its models differ in {', '.join(divided)}, which cannot be set for all of them")
+    if misfit := _misfit(info):
+        if not may_start_anew:
+            asked = ", ".join(f"--{field}" for field in overrides)
+            what = f"the model asked for ({asked})" if asked else "its own configuration"
+            hint = "; --do_train trains them" if asked else ": get it anew"
+            raise CheckpointError(f"{name}: weights do not fit {what}; {misfit}{hint}")
+        logger.warning("%s: what is missing or of another size starts anew (%s)", name, misfit)
+    return model, processor
+
+
+def _misfit(info: Mapping[str, Any]) -> str:
+    """The weights that a checkpoint and its model do not have in common, for people."""
+    problems = {
+        "missing": info["missing_keys"],
+        "of another size": [key for key, *_ in info["mismatched_keys"]],
+        "not used": info["unexpected_keys"],
+    }
+    return "; ".join(f"{what}: {some(keys)}" for what, keys in problems.items() if keys)
+
+
+@contextmanager
+def _without_table_of_weights() -> Iterator[None]:
+    """Silence what one line says better."""
+    report = logging.getLogger("transformers.modeling_utils")
+    disabled, report.disabled = report.disabled, True
+    try:
+        yield
+    finally:
+        report.disabled = disabled
+
+
+def some(names: Iterable[str], shown: int = 4) -> str:
+    """The first few names, and how many more there are."""
+    names = sorted(names)
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 # --- which checkpoint to go on from -----------------------------------------------------------------------

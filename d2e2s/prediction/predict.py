@@ -9,15 +9,10 @@ from typing import Any, TypeVar
 import torch
 from datasets import Features
 from tqdm.auto import tqdm
-from transformers import PreTrainedConfig
 
-from ..checkpoints import check_model, reading
-from ..configuration_d2e2s import D2E2SConfig
-from ..encoders import fit_window
+from ..checkpoints import load_checkpoint
 from ..errors_d2e2s import UserError
-from ..modeling_d2e2s import D2E2SForTripletExtraction
 from ..pipeline_d2e2s import TASK, TripletExtractionPipeline
-from ..processing_d2e2s import D2E2SProcessor
 from .tables import OUTPUT_COLUMN, Columns, Table, check_columns
 from .text_lines import TEXT_COLUMN
 from .writers import TRIPLETS, write_table
@@ -41,14 +36,7 @@ def load_pipeline(
         ValueError: another kind of model, or damaged weights.
         OSError: there is no such checkpoint.
     """
-    check_model(model)
-    with reading(model):
-        kind = PreTrainedConfig.get_config_dict(model)[0].get("model_type")
-    if kind != D2E2SConfig.model_type:
-        raise UserError(f"{model}: no D2E2S checkpoint (its model_type is {kind!r})")
-    with reading(model):
-        network = D2E2SForTripletExtraction.from_pretrained(model, dtype=dtype, use_safetensors=True)
-        processor = fit_window(D2E2SProcessor.from_pretrained(model), network.d2e2s.encoder)
+    network, processor = load_checkpoint(model, dtype)
     place: Any = device  # the base class takes names as well
     try:
         return TripletExtractionPipeline(network, processor=processor, task=TASK, device=place, **options)
