@@ -44,8 +44,8 @@ from d2e2s.training.arguments import (
     DataArguments,
     ModelArguments,
     TripletTrainingArguments,
-    _file_arguments,
 )
+from d2e2s.training.config_files import _file_arguments
 
 SECONDS = 20  # for one input; more is a hang
 SHOWN = 3  # inputs of each kind of fault in the report

@@ -16,7 +16,7 @@ from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor
 from d2e2s.data_scripts.records import read_records, write_records
 from d2e2s.evaluation.thresholds import to_triplets
 from d2e2s.metrics.aste.scoring import triplet_metrics
-from d2e2s.training.arguments import parse_arguments
+from d2e2s.training.config_files import parse_arguments
 from d2e2s.training.costs import PEEKED, REFERENCE_BATCH, Costs
 from d2e2s.training.run import run
 

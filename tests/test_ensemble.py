@@ -29,7 +29,7 @@ from d2e2s.reporting import compare, report
 from d2e2s.reporting.card import usage
 from d2e2s.reporting.compare import read_results
 from d2e2s.training import run as train
-from d2e2s.training.arguments import parse_arguments
+from d2e2s.training.config_files import parse_arguments
 
 RATES = {"learning_rate": 2e-3, "head_learning_rate": 5e-3}
 CHOICE = ("cross_attention", "basic", "basic")

@@ -21,8 +21,8 @@ from d2e2s.training.arguments import (
     DataArguments,
     ModelArguments,
     TripletTrainingArguments,
-    parse_arguments,
 )
+from d2e2s.training.config_files import parse_arguments
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

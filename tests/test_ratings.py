@@ -21,7 +21,7 @@ from transformers import AutoModel, AutoTokenizer, EvalPrediction
 from d2e2s.data_scripts.dataset_card import read_dataset_card
 from d2e2s.data_scripts.records import RecordError
 from d2e2s.encoders import encoder_origin
-from d2e2s.training.arguments import parse_arguments
+from d2e2s.training.config_files import parse_arguments
 from d2e2s.training.run import run
 from experiments import vader_ratings
 from experiments.ratings import (

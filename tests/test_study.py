@@ -34,7 +34,7 @@ from d2e2s.study.plan import (
 )
 from d2e2s.study.runner import Runner
 from d2e2s.study.significance import read_counts
-from d2e2s.training.arguments import parse_arguments
+from d2e2s.training.config_files import parse_arguments
 from d2e2s.training.run import run as train
 from d2e2s.training.trainer import TripletTrainer
 

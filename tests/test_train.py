@@ -24,24 +24,19 @@ from tiny_runs import launch, main
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline
 from d2e2s.data_scripts.records import read_records, write_records
 from d2e2s.evaluation.calibration import calibration_figures, fit_temperature, pair_decisions
+from d2e2s.evaluation.results import FOUND_OUT
 from d2e2s.evaluation.syntax import evaluate_parser
 from d2e2s.evaluation.thresholds import choose_threshold, keep_confident, to_triplets
 from d2e2s.metrics.aste.scoring import triplet_metrics
 from d2e2s.prediction.predict import load_pipeline
 from d2e2s.reporting.compare import describe
-from d2e2s.training.arguments import NOT_ARGUMENTS, Arguments, ConfigArguments, DataArguments, parse_arguments
-from d2e2s.training.run import (
-    _build_trainer,
-    _describe,
-    _device_name,
-    _precision,
-    _tokenize,
-    _warn_contradictory,
-    build_model,
-    run,
-    unreachable,
-)
-from d2e2s.training.trainer import DivergedError, TripletTrainer, decision_threshold
+from d2e2s.training.arguments import Arguments, ConfigArguments, DataArguments
+from d2e2s.training.config_files import parse_arguments
+from d2e2s.training.data import unreachable, warn_of_faults
+from d2e2s.training.record import device_name, precision
+from d2e2s.training.run import build_trainer, run, start
+from d2e2s.training.steps import DivergedError
+from d2e2s.training.trainer import TripletTrainer, decision_threshold
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
@@ -107,10 +102,7 @@ def figures_of(folder: Path) -> dict[str, Any]:
 def make_trainer(arguments: Arguments) -> TripletTrainer:
     records = {name: read_records(getattr(arguments.data, f"{key}_file")) for name, key in
                (("train", "train"), ("dev", "validation"))}  # fmt: skip
-    model, processor = build_model(arguments, records["train"])
-    return _build_trainer(
-        arguments, model, processor, {name: _tokenize(processor, rows, name) for name, rows in records.items()}
-    )
+    return build_trainer(arguments, records)
 
 
 # --- arguments --------------------------------------------------------------------------------------------
@@ -165,7 +157,7 @@ def test_where_the_model_starts_from_is_said_by_the_last_source(
 
 def test_every_choice_of_the_model_is_an_argument() -> None:
     own = set(D2E2SConfig.__annotations__) & {f.name for f in fields(D2E2SConfig)}
-    assert {f.name for f in fields(ConfigArguments)} == own - set(NOT_ARGUMENTS)
+    assert {f.name for f in fields(ConfigArguments)} == own - set(FOUND_OUT)
 
 
 def test_defaults_select_on_dev(words: Callable[..., list[str]]) -> None:
@@ -183,11 +175,13 @@ def test_a_loss_is_better_the_smaller_it_is(figure: str, more_is_better: bool, w
 def test_what_accelerate_was_told_to_train_in_is_recorded(
     words: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert _precision(parse_arguments(words(bf16=True)).training) == {"bf16": True, "fp16": False}
-    assert _precision(parse_arguments(words()).training) == {"bf16": False, "fp16": False}
+    assert precision(parse_arguments(words(bf16=True)).training) == {"bf16": True, "fp16": False}
+    assert precision(parse_arguments(words()).training) == {"bf16": False, "fp16": False}
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")  # as `accelerate launch --mixed_precision bf16` does
     arguments = parse_arguments(words())
-    recorded = _describe(arguments, build_model(arguments, [])[0], {})["arguments"]["training"]
+    trainer = make_trainer(arguments)
+    trainer.describe()
+    recorded = trainer.figures["arguments"]["training"]
     assert (recorded["bf16"], recorded["fp16"]) == (True, False)
 
 
@@ -491,7 +485,7 @@ def test_two_sentiments_of_one_pair_are_told(caplog: pytest.LogCaptureFixture) -
         [{**pair, "sentiment": label} for label in labels] for labels in (["POS"], ["POS", "POS"], ["POS", "NEG"])
     )
     records = [{"id": name, "triplets": triplets} for name, triplets in zip("abc", (once, twice, both), strict=True)]
-    _warn_contradictory("dev", records)
+    warn_of_faults("dev", records, 8)
     assert caplog.messages == [
         "dev: 1 sentences give one aspect and opinion two sentiments, of which the model learns and finds one: c"
     ]
@@ -505,7 +499,7 @@ def test_sentences_fit_the_positions_of_the_encoder(kind: str, words: Callable[.
     settings.pop("model_max_length")
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     arguments = parse_arguments(words(encoder_name_or_path=folder))
-    model, processor = build_model(arguments, read_records(SAMPLE / "dev.jsonl"))
+    model, processor = start(arguments, read_records(SAMPLE / "dev.jsonl"))
     assert processor.window == (512 if kind == "deberta-v2" else WINDOW)
     extract = TripletExtractionPipeline(model, processor=processor)
     extract("the food was good and " * 60)  # longer than the window
@@ -517,7 +511,7 @@ def test_sentences_fit_the_positions_of_the_encoder(kind: str, words: Callable[.
     (saved / "processor_config.json").write_text(json.dumps({**settings, "max_length": None}))  # as it was saved before
     assert load_pipeline(str(saved), device="cpu").processor.window == processor.window
     arguments = parse_arguments(words(encoder_name_or_path=None, model_name_or_path=saved))
-    assert build_model(arguments, [])[1].window == processor.window
+    assert start(arguments, [])[1].window == processor.window
 
 
 def test_best_epoch_on_dev_is_the_one_kept(finished: Path) -> None:
@@ -544,15 +538,18 @@ def test_temperature_of_dev_is_saved_and_used(finished: Path) -> None:
     """The scores of the predictions are those of the pair logits at the temperature that dev likes best."""
     figures, config = figures_of(finished), json.loads((finished / "config.json").read_text())
     assert figures["temperature"] == config["temperature"] != 1
-    for prefix in ("eval", "test"):
-        assert all(0 <= figures[f"{prefix}_ece_{name}"] <= 1 for name in ("before", "after", "returned"))
+    names = (
+        "eval_ece_before",
+        *(f"{prefix}_ece_{name}" for prefix in ("eval", "test") for name in ("after", "returned")),
+    )
+    assert all(0 <= figures[name] <= 1 for name in names)
     model = D2E2SForTripletExtraction.from_pretrained(finished)
     processor = D2E2SProcessor.from_pretrained(finished)
     records = read_records(finished / "predictions_dev.jsonl")
     columns = ([record[key] for record in records] for key in ("tokens", "heads", "deprels", "triplets"))
     decisions = pair_decisions(model, [processor(*columns)])
     assert fit_temperature(decisions) == pytest.approx(figures["temperature"], rel=1e-4)
-    expected = calibration_figures(decisions, config["temperature"], config["decision_threshold"], 32)
+    expected = calibration_figures(decisions, model.config)
     assert {name: figures[f"eval_{name}"] for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
@@ -653,7 +650,7 @@ def test_overrides_that_the_weights_do_not_fit_are_refused(
 
 
 def test_training_names_what_starts_anew(again: Callable[..., list[str]], caplog: pytest.LogCaptureFixture) -> None:
-    model, _ = build_model(parse_arguments(again(max_span_width=12, do_train=True)), [])
+    model, _ = start(parse_arguments(again(max_span_width=12, do_train=True)), [])
     assert model.config.max_span_width == 12 and all(torch.isfinite(p).all() for p in model.parameters())
     said = [record.message for record in caplog.records if "starts anew" in record.message]
     assert len(said) == 1 and "of another size: " in said[0]
@@ -667,7 +664,7 @@ def test_an_encoder_is_no_checkpoint(
 
 
 def test_checkpoint_keeps_its_word_splitter(data: Path, again: Callable[..., list[str]]) -> None:
-    _, processor = build_model(parse_arguments(again()), [])
+    _, processor = start(parse_arguments(again()), [])
     assert processor.word_splitter == D2E2SProcessor(processor.tokenizer, word_splitter="penn").word_splitter
 
 
@@ -953,5 +950,5 @@ def test_a_tokenizer_without_a_mask_token_is_told(words: Callable[..., list[str]
 
 def test_figures_name_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU of {device}")
-    assert _device_name(torch.device("cuda", 1)) == "GPU of cuda:1"
-    assert _device_name(torch.device("cpu")) == "cpu"
+    assert device_name(torch.device("cuda", 1)) == "GPU of cuda:1"
+    assert device_name(torch.device("cpu")) == "cpu"

@@ -16,8 +16,8 @@ from transformers import set_seed
 
 from d2e2s import cli
 from d2e2s.data_scripts.records import read_records, write_records
-from d2e2s.training.arguments import parse_arguments
-from d2e2s.training.run import _build_trainer, _tokenize, build_model
+from d2e2s.training.config_files import parse_arguments
+from d2e2s.training.run import build_trainer
 from d2e2s.training.trainer import TripletTrainer
 
 ROOT = Path(__file__).parents[1]
@@ -64,11 +64,8 @@ def command(data: Path, output_dir: Path, **extra: Any) -> list[str]:
 def make_trainer(data: Path, output_dir: Path, **extra: Any) -> TripletTrainer:
     """The trainer of such a run, with its training and its dev set."""
     arguments = parse_arguments(command(data, output_dir, **extra))
-    records = {name: read_records(data / f"{name}.jsonl") for name in ("train", "dev")}
     set_seed(arguments.training.seed)
-    model, processor = build_model(arguments, records["train"])
-    tokenized = {name: _tokenize(processor, rows, name) for name, rows in records.items()}
-    return _build_trainer(arguments, model, processor, tokenized)
+    return build_trainer(arguments, {name: read_records(data / f"{name}.jsonl") for name in ("train", "dev")})
 
 
 def launch(*words: str, seconds: int = 240, code: int = 0) -> str:

@@ -6,18 +6,23 @@ negative log-likelihood of held-out decisions.
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ..configuration_d2e2s import D2E2SConfig
+from ..labels_d2e2s import IGNORED
 from ..modeling_d2e2s import D2E2SForTripletExtraction
 from ..spans_d2e2s import candidate_counts, decode, pair_labels, span_mask
+from .thresholds import Rows, Scores
 
 logger = logging.getLogger("d2e2s")
 
@@ -97,17 +102,22 @@ def _slope(logits: Tensor, labels: Tensor, inverse: float) -> float:
     return float((expected - logits.gather(1, labels[:, None])[:, 0]).sum())
 
 
-def scored_triplets(
-    decisions: Sequence[PairDecisions], temperature: float, most: int, allow_overlaps: bool = False
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Score and rightness of the decoded triplets, at most `most` a sentence, whatever their score."""
-    scores, right = [], []
+def decoded(decisions: Sequence[PairDecisions], config: D2E2SConfig) -> tuple[Rows, Scores, Rows]:
+    """What the model decodes from its decisions, whatever the score: rows (S, K, 5), scores (S, K), gold (S, M, 5)."""
+    found: list[list[Tensor]] = [[], [], []]
     for logits, aspects, opinions, gold in decisions:
-        triplets, values = decode(logits, aspects, opinions, most, 0.0, temperature, allow_overlaps)
-        decoded = values >= 0
-        scores.append(values[decoded])
-        right.append((triplets[:, :, None] == gold[:, None]).all(-1).any(-1)[decoded])
-    return torch.cat(scores).double().numpy(), torch.cat(right).numpy()
+        options = (config.max_triplets, 0.0, config.temperature, config.allow_overlaps)
+        for column, tensor in zip(found, (*decode(logits, aspects, opinions, *options), gold), strict=True):
+            column.append(tensor)
+    rows, scores, gold = (_joined(column) for column in found)
+    return rows, scores, gold
+
+
+def _joined(parts: Sequence[Tensor]) -> npt.NDArray[Any]:
+    """Batches `(B, K, ...)` as one array, K padded to the largest."""
+    most = max(part.shape[1] for part in parts)
+    padded = [F.pad(part, [0, 0] * (part.dim() - 2) + [0, most - part.shape[1]], value=IGNORED) for part in parts]
+    return torch.cat(padded).numpy()
 
 
 def calibration_error(scores: npt.ArrayLike, right: npt.ArrayLike, bins: int = BINS) -> float:
@@ -124,23 +134,28 @@ def calibration_error(scores: npt.ArrayLike, right: npt.ArrayLike, bins: int = B
     return float(np.abs(gaps).sum() / max(1, len(scores)))
 
 
-def calibration_figures(
-    decisions: Sequence[PairDecisions],
-    temperature: float,
-    threshold: float,
-    most: int,
-    allow_overlaps: bool = False,
-) -> dict[str, float]:
-    """Calibration errors of the decoded triplets' scores.
+def calibration_of(rows: Rows, scores: Scores, gold: Rows, threshold: float) -> dict[str, float]:
+    """Calibration errors of candidates (S, K, 5) with scores (S, K) against gold (S, M, 5).
 
     Returns:
-        `ece_before` and `ece_after` the temperature, over all decoded candidates (most have scores near 0), and
-        `ece_returned` over those that reach the threshold, which are the ones a user sees.
+        `ece_after`, of all decoded candidates (most have scores near 0), and `ece_returned` of those that reach the
+        threshold, which are the ones a user sees.
     """
-    scores, right = scored_triplets(decisions, temperature, most, allow_overlaps)
-    returned = scores >= threshold
+    rows, scores, gold = np.asarray(rows), np.asarray(scores), np.asarray(gold)
+    exists = scores >= 0
+    right = (rows[:, :, None] == gold[:, None]).all(-1).any(-1)[exists]
+    found = scores[exists].astype(float)
+    returned = found >= threshold
     return {
-        "ece_before": calibration_error(*scored_triplets(decisions, 1.0, most, allow_overlaps)),
-        "ece_after": calibration_error(scores, right),
-        "ece_returned": calibration_error(scores[returned], right[returned]),
+        "ece_after": calibration_error(found, right),
+        "ece_returned": calibration_error(found[returned], right[returned]),
     }
+
+
+def calibration_figures(decisions: Sequence[PairDecisions], config: D2E2SConfig) -> dict[str, float]:
+    """`calibration_of` the model's decisions, and `ece_before` its temperature."""
+    cold = copy.copy(config)
+    cold.temperature = 1.0
+    rows, scores, gold = decoded(decisions, cold)
+    before = calibration_of(rows, scores, gold, 0.0)["ece_after"]
+    return {"ece_before": before, **calibration_of(*decoded(decisions, config), config.decision_threshold)}

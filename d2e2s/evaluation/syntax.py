@@ -1,4 +1,4 @@
-"""The built-in parser: further sentences to train it on, and how well it parses."""
+"""How well the built-in parser parses."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import datasets
 import torch
 from torch import Tensor
 
-from ..data_scripts.records import Record, read_records
+from ..data_scripts.records import Record
 from ..errors_d2e2s import UserError
 from ..modeling_d2e2s import D2E2SForTripletExtraction
 from ..processing_d2e2s import D2E2SProcessor, universal_relation
@@ -20,45 +19,6 @@ logger = logging.getLogger("d2e2s")
 # Longer ones are mostly lists and tables; one of them would set the size of its whole batch.
 MAX_WORDS = 100
 NO_LIMIT = 1_000_000
-
-
-def read_trees(path: str) -> list[Record]:
-    """Records of a file whose trees are wanted and whose triplets, if any, are not.
-
-    Raises:
-        ValueError: a record without heads, with file and number.
-        OSError: no such file.
-    """
-    records = read_records(path)
-    for number, record in enumerate(records, start=1):
-        if "heads" not in record:
-            raise UserError(f"{path}: record {number} ({record['id']}) has no heads: data_scripts/parse.py adds them")
-    unused = sum(len(record["triplets"]) for record in records)
-    if unused:
-        logger.warning("%s: its %d triplets are not used: it serves the parser only", path, unused)
-    return records
-
-
-def relation_labels(records: Sequence[Record]) -> list[str]:
-    """The universal relations in the records' trees, sorted: what the parser can tell apart whatever the treebank."""
-    return sorted({universal_relation(deprel) for record in records for deprel in record.get("deprels") or ()})
-
-
-def parser_dataset(
-    processor: D2E2SProcessor, records: Sequence[Record], features: datasets.Features
-) -> datasets.Dataset:
-    """Model inputs of sentences whose triplets are not known; those that are too long are left out, and counted.
-
-    Args:
-        features: columns of the training set that they will be added to.
-    """
-    encoded = zip(_encode(processor, records), records, strict=True)
-    rows = [{**row, "id": record.get("id")} for row, record in encoded if len(row["input_ids"]) <= processor.window]
-    rows = [row for row in rows if len(row["heads"]) <= MAX_WORDS]
-    _warn_skipped(len(records) - len(rows), f"{MAX_WORDS} words or {processor.window} word pieces")
-    columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in features if name != "length"}
-    columns["length"] = [len(row["input_ids"]) for row in rows]
-    return datasets.Dataset.from_dict(columns, features=features)
 
 
 def evaluate_parser(
@@ -97,9 +57,9 @@ def _parsed(
     model: D2E2SForTripletExtraction, processor: D2E2SProcessor, records: Sequence[Record], batch_size: int
 ) -> Iterator[tuple[list[Record], Any]]:
     """Batches of records, longest first, with the model's output for their words alone."""
-    rows = list(zip(records, _encode(processor, records), strict=True))
+    rows = list(zip(records, encode_trees(processor, records), strict=True))
     fitting = [row for row in rows if len(row[1]["input_ids"]) <= processor.window]
-    _warn_skipped(len(rows) - len(fitting), f"{processor.window} word pieces")
+    warn_skipped(len(rows) - len(fitting), f"{processor.window} word pieces")
     fitting.sort(key=lambda row: -len(row[1]["input_ids"]))
     for start in range(0, len(fitting), batch_size):
         batch, features = zip(*fitting[start : start + batch_size], strict=True)
@@ -107,7 +67,7 @@ def _parsed(
         yield list(batch), model(**inputs.to(model.device), return_relations=True)
 
 
-def _encode(processor: D2E2SProcessor, records: Sequence[Record]) -> list[dict[str, Any]]:
+def encode_trees(processor: D2E2SProcessor, records: Sequence[Record]) -> list[dict[str, Any]]:
     """Features of the words and trees, however long, without triplets."""
     tokens, heads = ([record[key] for record in records] for key in ("tokens", "heads"))
     deprels = [record.get("deprels") for record in records]
@@ -128,6 +88,6 @@ def _padded(rows: Sequence[Sequence[int]], like: Tensor) -> Tensor:
     return torch.tensor([[*row, *[-1] * (like.shape[1] - len(row))] for row in rows], device=like.device)
 
 
-def _warn_skipped(count: int, limit: str) -> None:
+def warn_skipped(count: int, limit: str) -> None:
     if count:
         logger.warning("parser: left out %d sentences of more than %s", count, limit)

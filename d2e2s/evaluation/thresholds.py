@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..labels_d2e2s import IGNORED
 from ..metrics.aste.scoring import triplet_metrics
 
 Triplet = tuple[int, int, int, int, str]
@@ -19,21 +20,20 @@ Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.floating]
 Counts = npt.NDArray[np.int64]
 
-PADDING = -100
 DEFAULT_THRESHOLD = 0.5
 
 
 def to_triplets(rows: Rows, sentiments: Sequence[str]) -> list[list[Triplet]]:
     """Rows (S, K, 5) as tuples, padding left out."""
     return [
-        [(int(a), int(b), int(c), int(d), sentiments[s]) for a, b, c, d, s in sentence if a != PADDING]
+        [(int(a), int(b), int(c), int(d), sentiments[s]) for a, b, c, d, s in sentence if a != IGNORED]
         for sentence in np.asarray(rows)
     ]
 
 
 def keep_confident(rows: Rows, scores: Scores, threshold: float) -> Rows:
     """Rows (S, K, 5) in which those with a score (S, K) below the threshold are padding."""
-    return np.where((np.asarray(scores) >= threshold)[..., None], rows, PADDING)
+    return np.where((np.asarray(scores) >= threshold)[..., None], rows, IGNORED)
 
 
 def choose_threshold(rows: Rows, scores: Scores, gold: Rows) -> float:
@@ -94,7 +94,7 @@ def _judged(rows: Rows, scores: Scores, gold: Rows) -> Iterator[tuple[float, boo
 
 def _row_tuples(rows: Rows) -> list[list[tuple[int, ...]]]:
     """Padding stands behind the rows of a sentence, so positions in the scores stay the same."""
-    return [[tuple(row) for row in sentence if row[0] != PADDING] for sentence in np.asarray(rows).tolist()]
+    return [[tuple(row) for row in sentence if row[0] != IGNORED] for sentence in np.asarray(rows).tolist()]
 
 
 def _between(kept: float, dropped: float) -> float:

@@ -22,7 +22,6 @@ from ..encoders import hub_name
 from ..errors_d2e2s import UserError
 from ..evaluation.results import CHOICES, RESULTS, Figures, data_name, recipe_of, trained_with
 from ..pipeline_d2e2s import TASK
-from ..training.arguments import DataArguments
 
 # What the model-index holds: metric id, end of the figure's name, and the name for people.
 METRICS = (
@@ -139,7 +138,7 @@ def read_figures(folder: Path) -> dict[str, Any]:
         raise CardError(f"{path}: no such file; expected the figures that a training run leaves")
     try:
         figures = json.loads(path.read_text(encoding="utf-8"))
-        DataArguments(**figures["arguments"]["data"])
+        figures["arguments"]["data"]
         return figures
     except (ValueError, KeyError, TypeError) as error:
         raise CardError(f"{path}: not the figures of a training run ({type(error).__name__}: {error})") from None

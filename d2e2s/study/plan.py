@@ -17,7 +17,8 @@ from ..data_scripts.files import write_text
 from ..errors_d2e2s import UserError
 from ..evaluation.results import RESULTS
 from ..evaluation.thresholds import Counts, micro_f1
-from ..training.arguments import Arguments, parse_arguments
+from ..training.arguments import Arguments
+from ..training.config_files import parse_arguments
 from ..training.costs import PEEKED
 from .significance import read_counts
 

@@ -27,9 +27,13 @@ from huggingface_hub.errors import StrictDataclassError
 from optuna.trial import TrialState
 
 from ..errors_d2e2s import UserError
-from ..training.arguments import Arguments, ConfigArguments, TripletTrainingArguments, argument_name
-from ..training.run import _build_trainer, _load_splits_and_further, _tokenize_splits, build_model
-from ..training.trainer import DivergedError, TripletTrainer
+from ..evaluation.results import MODEL_FIELDS
+from ..training.arguments import Arguments, TripletTrainingArguments
+from ..training.config_files import argument_name
+from ..training.run import build_trainer as trainer_of
+from ..training.run import load_records, start
+from ..training.steps import DivergedError
+from ..training.trainer import TripletTrainer
 from .plan import Values, parse_values, write_yaml
 
 STORAGE = "trials.db"
@@ -61,7 +65,7 @@ def read_space(path: Path) -> tuple[Values, Values]:
 
 
 def _check_choice(path: Path, name: str, choice: Any) -> None:
-    if name not in OF_TRAINING | {field.name for field in fields(ConfigArguments)}:
+    if name not in OF_TRAINING | {*MODEL_FIELDS}:
         raise UserError(f"{path}: space: {name!r} is no argument of the training or the model")
     bounded = isinstance(choice, dict) and {"low", "high"} <= set(choice) <= {"low", "high", "log"}
     if not (bounded or (isinstance(choice, list) and len(choice) > 1)):
@@ -94,16 +98,15 @@ def build_trainer(arguments: Arguments, space: Values) -> TripletTrainer:
     if "early_stopping_patience" in space:  # any, for the trainer to stop early at all: each trial brings its own
         arguments.training.early_stopping_patience = 1
         arguments.check()
-    splits, _ = _load_splits_and_further(arguments)
-    model, processor = build_model(arguments, splits["train"])
-    trainer = _build_trainer(arguments, model, processor, _tokenize_splits(arguments, processor, splits))
+    splits = load_records(arguments)
+    trainer = trainer_of(arguments, splits)
 
     def new_model(trial: optuna.trial.BaseTrial) -> Any:
         chosen = copy.copy(arguments)
         chosen.config = copy.copy(arguments.config)
         for name in space.keys() - OF_TRAINING:
             setattr(chosen.config, name, suggest(trial, name, space[name]))
-        return build_model(chosen, splits["train"])[0]
+        return start(chosen, splits["train"])[0]
 
     trainer.model_init = new_model
     return trainer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import parse_arguments
+from .config_files import parse_arguments
 from .run import run as run_arguments
 
 

@@ -1,4 +1,6 @@
-"""Adversarial training: each batch once more, with the word embeddings moved to where its loss is larger.
+"""What makes each batch harder: token masking, and adversarial training (FGM).
+
+FGM learns each batch once more, with the word embeddings moved to where its loss is larger.
 
 What was learned by heart, as much of a thousand sentences is, does not survive even a small step in the worst direction
 (Goodfellow, Shlens & Szegedy 2015; on the embeddings of a text: Miyato, Dai & Goodfellow 2017).
@@ -6,8 +8,9 @@ What was learned by heart, as much of a thousand sentences is, does not survive 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,3 +34,16 @@ def moved(weight: nn.Parameter, direction: Tensor, distance: float) -> Iterator[
     finally:
         with torch.no_grad():
             weight.copy_(before)
+
+
+def hide_pieces(inputs: Mapping[str, Any], mask_id: int, rate: float) -> dict[str, Any]:
+    """The inputs of a batch with a random share of the words' pieces replaced (word dropout, Iyyer et al. 2015).
+
+    Args:
+        inputs: `input_ids` and `word_index`, `(B, T)` each, and whatever else a batch holds.
+        mask_id: id of the tokenizer's mask token.
+        rate: share of pieces, in [0, 1). Special tokens and padding stay as they are.
+    """
+    pieces, word_index = inputs["input_ids"], inputs["word_index"]
+    hidden = (torch.rand(pieces.shape, device=pieces.device) < rate) & (word_index > 0)
+    return {**inputs, "input_ids": pieces.masked_fill(hidden, mask_id)}

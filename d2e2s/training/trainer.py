@@ -1,40 +1,51 @@
-"""The Hugging Face Trainer with two learning rates, and evaluation at the threshold that dev chooses."""
+"""The Hugging Face Trainer for triplets: records in, a finished model with its figures and card out."""
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
-import torch
-from accelerate.utils import gather_object
-from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
-from transformers import EarlyStoppingCallback, EvalPrediction, PreTrainedConfig, Trainer
+from torch.utils.data import DataLoader
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    TrainingArguments,
+)
 from transformers.trainer import SCALER_NAME, TRAINING_ARGS_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, PredictionOutput, rotate_checkpoints
+from transformers.trainer_utils import (
+    PREFIX_CHECKPOINT_DIR,
+    EvalLoopOutput,
+    IntervalStrategy,
+    PredictionOutput,
+    TrainOutput,
+    rotate_checkpoints,
+)
 
 from ..checkpoints import WEIGHTS, CheckpointError, all_or_nothing, reading, seal, staged
+from ..collator_d2e2s import DataCollatorForTripletExtraction
+from ..data_scripts.files import write_json
+from ..data_scripts.records import Record
 from ..errors_d2e2s import UserError
+from ..evaluation.calibration import calibration_of
 from ..evaluation.thresholds import choose_threshold, triplet_figures
+from ..hub import keep_private
 from ..modeling_d2e2s import D2E2SForTripletExtraction
+from ..reporting.card import write_card
 from .arguments import TripletTrainingArguments
-from .averaging import TRAINING_WEIGHTS, AveragedWeights
-from .distributed import EpochSampler, loss_counts, loss_shares, own_class
-from .masking import hide_pieces
-from .perturbation import moved
-
-logger = logging.getLogger("d2e2s")
-
-ENCODER_PREFIX = "d2e2s.encoder."
-
-
-class DivergedError(UserError):
-    """The loss or its gradient is NaN or infinite."""
+from .costs import Costs
+from .data import SPLITS, counts, labelled, lengths_of, name_of, records_of, split_of, tokenized
+from .distributed import own_class
+from .output_folder import RECIPE, check_recipe, clear, find_checkpoint, recipe, write_results
+from .record import Figures, Told, describe
+from .scoring import calibrate, score
+from .steps import StepTrainer
 
 
 class EarlyStopping(EarlyStoppingCallback):
@@ -52,222 +63,227 @@ class EarlyStopping(EarlyStoppingCallback):
         control.should_training_stop = self.early_stopping_patience_counter >= self.early_stopping_patience
 
 
-class TripletTrainer(Trainer):
-    """Trains a [`D2E2SForTripletExtraction`].
+class TripletTrainer(StepTrainer):
+    """Trains a [`D2E2SForTripletExtraction`]: the `Trainer` of transformers, with two learning rates, an exponential
+    moving average (EMA) of the weights, token masking, and adversarial training (FGM) if asked for.
 
-    Attributes:
-        threshold: decision threshold of the figures. None, as at the start: each evaluation chooses the one with
-            the best triplet F1 on the data that it sees, and reports it. Set it before scoring test data.
+    Data sets hold records (`datasets` splits, or lists), which it tokenises, or features that a processor has made of
+    them. A sentence whose `triplets` are None trains the parser only. `train()` ends with a finished folder: the model
+    with the temperature and the decision threshold that `eval_dataset` has chosen, its figures (`all_results.json`),
+    its card and checksums. `evaluate` of any other set leaves the model as it is, and adds its figures to these.
+
+    Args:
+        model: of `build_model`, or a checkpoint. args: [`TripletTrainingArguments`]; plain `TrainingArguments` get our
+            defaults for what they lack.
+        data_collator: default: `DataCollatorForTripletExtraction`.
+        train_dataset, eval_dataset: a `DatasetDict` gives its `train`, and its `validation` or `dev`.
+        processing_class: the model's `D2E2SProcessor`.
+        others: as of `Trainer`.
+
+    Raises:
+        UserError: data that is no records, or does not fit the model; or no `eval_dataset` to select by.
     """
 
     args: TripletTrainingArguments
     model: D2E2SForTripletExtraction
-    threshold: float | None = None
-    averaged: AveragedWeights | None = None  # while it trains
+    chooses = False  # the decision threshold, on the set that is evaluated
+    threshold = 0.0  # of the evaluation that is under way
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"compute_metrics": self.compute_figures, **kwargs})
+    def __init__(
+        self,
+        model: Any = None,
+        args: TrainingArguments | None = None,
+        data_collator: Any = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        model_init: Any = None,
+        compute_loss_func: Any = None,
+        compute_metrics: Any = None,
+        *others: Any,
+        **options: Any,
+    ) -> None:
+        args = TripletTrainingArguments.completed(args or TripletTrainingArguments())
+        if not isinstance(getattr(processing_class, "tokenizer", None), PreTrainedTokenizerBase):
+            raise UserError("processing_class: give the model's D2E2SProcessor, which build_model returns")
+        self.processing_class = processing_class
+        self.inputs: dict[str, datasets.Dataset] = {}  # of each set by its name: train, dev, test, ...
+        self.records: dict[str, list[Record]] = {}  # of those that were given as records
+        self.figures: Figures = {}  # of the finished model
+        self.place, self.told = args.data_label or name_of(train_dataset), Told()
+        self.trains_parser = model is None or (model.config.uses_parser and model.config.parser_loss_weight > 0)
+        if eval_dataset is None and isinstance(train_dataset, Mapping):
+            eval_dataset = train_dataset
+        train, dev = self._features(train_dataset, "train"), self._features(eval_dataset, "dev")
+        if args.eval_strategy != IntervalStrategy.NO and dev is None and train is not None:
+            raise UserError(
+                "eval_dataset chooses epoch, temperature and threshold: give one, or train without "
+                '(eval_strategy="no", load_best_model_at_end=False)'
+            )
+        super().__init__(
+            model,
+            args,
+            data_collator or DataCollatorForTripletExtraction(processing_class, allow_unlabelled=True),
+            train,
+            dev,
+            processing_class,
+            model_init,
+            compute_loss_func,
+            compute_metrics or self.compute_figures,
+            *others,
+            **options,
+        )
+        if args.early_stopping_patience is not None:
+            self.add_callback(EarlyStopping(args.early_stopping_patience))
+
+    # --- data
+
+    def _features(self, rows: Any, name: str) -> datasets.Dataset | None:
+        """The model's inputs of a set, which are kept by its name."""
+        if rows is None or any(rows is known for known in self.inputs.values()):
+            return rows
+        if isinstance(rows, Mapping):
+            rows = split_of(rows, name if name in SPLITS else "test", f"the data given for {name}")
+        if isinstance(rows, datasets.IterableDataset):
+            raise UserError(f"the data given for {name} is streamed: load it without streaming=True")
+        if not isinstance(rows, datasets.Dataset):
+            rows = list(rows)
+            rows = datasets.Dataset.from_list(rows) if rows and "input_ids" in rows[0] else rows
+        self.records.pop(name, None)
+        if "input_ids" not in getattr(rows, "column_names", ()):
+            records = records_of(rows, name)
+            self.records[name] = records if name == "train" and self.trains_parser else labelled(records, name)
+            rows = tokenized(self.processing_class, self.records[name], name)
+        self.inputs[name] = rows
+        return rows
 
     def compute_figures(self, output: EvalPrediction) -> dict[str, float]:
         """Figures of triplets (S, K, 5) with scores (S, K) against gold (S, M, 5)."""
         arrays: Any = output.predictions
         (rows, scores), gold = arrays, np.asarray(output.label_ids)
-        threshold = self.threshold
-        if threshold is None:
-            threshold = choose_threshold(rows, scores, gold)
-        return triplet_figures(rows, scores, gold, self.model.config.sentiment_labels, threshold)
+        threshold = choose_threshold(rows, scores, gold) if self.chooses else self.threshold
+        figures = triplet_figures(rows, scores, gold, self.model.config.sentiment_labels, threshold)
+        return figures | calibration_of(rows, scores, gold, threshold)
 
-    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW (or `--optim`) with `learning_rate` for the encoder and `head_learning_rate` for the rest."""
-        if self.optimizer is None:
-            target: Any = self.model if model is None else model
-            optimizer, options = self.get_optimizer_cls_and_kwargs(self.args, target)
-            self.optimizer = optimizer(self.parameter_groups(target), **options)
-        if self.averaged is None:  # also where a trainer goes on with the optimizer of a run that was interrupted
-            self._start_average()
-        return self.optimizer
+    def train(
+        self, resume_from_checkpoint: str | bool | None = None, trial: Any = None, ignore_keys_for_eval: Any = None
+    ) -> TrainOutput:
+        """Train and finish the model, see the class; the weights are the average's, those of the best epoch on dev.
 
-    def _start_average(self) -> None:
-        if not self.args.ema_decay:
-            return
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            self.args.ema_decay = 0.0
-            return logger.warning("weights that are sharded over processes are not averaged: --ema_decay has no effect")
-        self.averaged = AveragedWeights(self.model, self.args.ema_decay)
-        self.add_callback(self.averaged)
+        Args:
+            resume_from_checkpoint: a checkpoint, or True for the newest whole one of the output folder.
+            trial, ignore_keys_for_eval: as of `Trainer`; a trial of a search leaves no model.
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train; then the model has the average's weights, those of the best epoch where dev selects."""
+        Raises:
+            UserError: the output folder holds another model or run; a checkpoint that does not fit.
+            DivergedError: a loss or gradient that is not finite.
+            OSError: the output folder cannot be written to.
+        """
+        checkpoint = None if trial is not None else self._begin(resume_from_checkpoint)
+        self.add_callback(costs := Costs())
         try:
-            output = super().train(*args, **kwargs)
+            output = super().train(checkpoint, trial, ignore_keys_for_eval)
             best = self.args.load_best_model_at_end and self.state.best_model_checkpoint is not None
             if self.averaged is not None and not best:  # else the Trainer has loaded it
                 self.averaged.adopt()
-            return output
         finally:
             self._end_average()
+            self.remove_callback(costs)
+        if trial is None:
+            self.finish({**output.metrics, **costs.figures(self.args.device)})
+        return output
 
-    def _end_average(self) -> None:
-        """Also where a run has failed, such as a trial that was pruned: each step of the next would go on with it."""
-        if self.averaged is not None:
-            self.remove_callback(self.averaged)
-            self.averaged = None
+    def _begin(self, resume_from_checkpoint: str | bool | None) -> str | None:
+        """The checkpoint to go on from; else the output folder is made ready for a new run."""
+        checkpoint = find_checkpoint(self.args, resume_from_checkpoint)
+        folder = Path(str(self.args.output_dir))
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            keep_private(folder)
+            if checkpoint is None:
+                clear(folder)
+        self.accelerator.wait_for_everyone()
+        if checkpoint is not None:
+            check_recipe(checkpoint, self.args)
+        return checkpoint
 
-    def _average_in_use(self) -> AbstractContextManager[None]:
-        return nullcontext() if self.averaged is None else self.averaged.in_use()
+    def finish(self, figures: Figures | None = None) -> None:
+        """Let dev decide temperature and threshold, and leave the model with figures and card in the output folder.
 
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        super()._save_optimizer_and_scheduler(output_dir)
-        if self.averaged is not None and self.args.should_save:
-            self.averaged.save_training_weights(output_dir)
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None:
-            return
-        with reading(checkpoint):
-            super()._load_optimizer_and_scheduler(checkpoint)
-        if self.averaged is not None:
-            self.averaged.resume(checkpoint)
-        elif Path(checkpoint, TRAINING_WEIGHTS).exists():
-            raise UserError(f"{checkpoint}: the run averaged its weights; resume it with its own --ema_decay")
-
-    def parameter_groups(self, model: torch.nn.Module) -> list[dict[str, Any]]:
-        """Trainable parameters by (encoder or head) x (weight decay or none); groups without any are left out."""
-        decaying = set(self.get_decay_parameter_names(model))
-        groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                # `in`: wrappers such as FSDP and torch.compile put a prefix of their own in front.
-                groups.setdefault((ENCODER_PREFIX in name, name in decaying), []).append(parameter)
-        return [
-            {
-                "params": groups[encoder, decays],
-                "lr": self.args.learning_rate if encoder else self.args.head_learning_rate,
-                "weight_decay": self.args.weight_decay if decays else 0.0,
-            }
-            for encoder, decays in sorted(groups, reverse=True)
-        ]
-
-    # --- one step, on however many processes
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
-        """The order of `train_sampling_strategy`; grouped by length it is the same on all processes."""
-        dataset = self.train_dataset if train_dataset is None else train_dataset
-        if self.args.train_sampling_strategy != "group_by_length" or dataset is None:
-            return super()._get_train_sampler(train_dataset)
-        args = self.args
-        size = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        seed = args.seed if args.data_seed is None else args.data_seed
-        return EpochSampler(size, dataset[args.length_column_name], seed, lambda: int(self.state.epoch or 0))
-
-    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Tensor | None]:
-        """The batches of a step, and what its losses are divided by, `(4,)`; None if one batch is all of it."""
-        batches, _ = super().get_batch_samples(*args, **kwargs)
-        self._step_batches = batches
-        if not batches or self.args.world_size * len(batches) * max(1, self.args.n_gpu) == 1:
-            return batches, None
-        counts = loss_counts(batches).to(self.args.device)
-        return batches, self.accelerator.reduce(counts, "sum")
-
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Tensor | int | None = None
-    ) -> Any:
-        """The loss, each word of a step with the same weight, whichever process or accumulated batch it is in."""
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
-        if isinstance(num_items_in_batch, Tensor) and self.args.n_gpu <= 1:
-            parts = self.args.world_size * self.current_gradient_accumulation_steps
-            shares = loss_shares(inputs, num_items_in_batch, parts)
-            weight = self.model._loss_weight
-            loss = sum(weight(name) * value * shares.get(name, 1.0) for name, value in outputs.losses.items())
-        return (loss, outputs) if return_outputs else loss
-
-    def training_step(self, model: torch.nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """One batch, some of its word pieces hidden; a loss that is not finite stops the run before the optimiser does.
-
-        Raises:
-            DivergedError: on all processes, with the step, the sentences, and what to try.
+        `train` calls this. Without training it is for what is made of trained models: an ensemble.
         """
-        if self.args.token_mask_rate:
-            inputs = hide_pieces(inputs, self._mask_id(), self.args.token_mask_rate)
-        loss = self._gradient(model, inputs, *args, **kwargs)
-        # Waits for the device, as does the norm of the gradient below: both stop a run before its weights are spoilt.
-        losses = self.accelerator.gather(loss.reshape(1))
-        if not torch.isfinite(losses).all():
-            raise self._diverged("loss", losses)
-        return loss
+        self.describe()
+        self.figures |= figures or {}
+        if self.is_world_process_zero():
+            for path in Path(str(self.args.output_dir)).glob("predictions_*.jsonl"):  # of the model that was there
+                path.unlink()
+        if self.eval_dataset is not None:
+            self.figures |= calibrate(self, self.records.get("dev"))
+        self.save_model(_internal_call=True)
+        if self.state.global_step:
+            self.save_state()
+        self.record({})
 
-    def _gradient(self, model: torch.nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """The batch's loss. Weights get its gradient, and with `--adversarial_distance` that at moved embeddings too.
+    def describe(self) -> None:
+        """Begin the results: what the model, the data and the arguments are."""
+        self.figures = describe(self.model, self.args, self.place, self.told)
+        width = self.model.config.max_span_width
+        for name, records in self.records.items():
+            self.figures |= counts(name, records, width)
 
-        Where several processes accumulate batches, the last of a step is moved along the gradient of all of them.
-        """
-        if not self.args.adversarial_distance:
-            return super().training_step(model, inputs, *args, **kwargs)
-        weight = self._word_embeddings()
-        earlier = 0 if weight.grad is None else weight.grad.clone()  # of the step's other batches
-        loss = super().training_step(model, dict(inputs), *args, **kwargs)
-        with moved(weight, weight.grad - earlier, self.args.adversarial_distance):
-            super().training_step(model, inputs, *args, **kwargs)
-        return loss
-
-    def _word_embeddings(self) -> Any:
-        weight = self.model.d2e2s.encoder.get_input_embeddings().weight
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled or not weight.requires_grad:
-            raise UserError(
-                "word embeddings that are sharded over processes, or not trained, cannot be moved: train without "
-                "--adversarial_distance"
-            )
-        return weight
-
-    def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
-        # With --fp16 the scaler deals with it: it skips the step.
-        if self.accelerator.scaler is None and norm is not None and not np.isfinite(float(norm)):
-            raise self._diverged("norm of the gradient", torch.as_tensor(float(norm)).reshape(1))
-        return norm
-
-    def _mask_id(self) -> int:
-        processor: Any = self.processing_class
-        if processor.tokenizer.mask_token_id is None:
-            raise UserError("the tokenizer has no mask token to hide words behind: --token_mask_rate 0")
-        return processor.tokenizer.mask_token_id
-
-    def _diverged(self, what: str, values: Tensor) -> DivergedError:
-        ids = gather_object(self._record_ids())
-        shown = ", ".join(ids[:64]) + (f" and {len(ids) - 64} more" if len(ids) > 64 else "")
-        found = ", ".join(str(value) for value in values.tolist())
-        return DivergedError(
-            f"{what} is {found} at step {self.state.global_step + 1}: lower --learning_rate and --head_learning_rate, "
-            "use --bf16 in place of --fp16, or lower --max_grad_norm; the last checkpoint is sound; "
-            f"sentences of the step: {shown}"
-        )
-
-    def _record_ids(self) -> list[str]:
-        """Ids of this process's sentences of the current step, found by their word pieces; only an error needs them."""
-        dataset: Any = self.train_dataset
-        if "id" not in getattr(dataset, "column_names", ()):
-            return []
-        known = dict(zip(map(tuple, dataset["input_ids"]), dataset["id"], strict=True))
-        return [known.get(key, "?") for batch in self._step_batches for key in _word_pieces(batch)]
-
-    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        if not self.control.should_training_stop:  # else a resumed run has come to its end before
-            super()._run_epoch(*args, **kwargs)
+    def record(self, figures: Figures, card: bool = True) -> None:
+        """Add figures to the results, and write those and the card of the finished model."""
+        self.figures |= figures
+        if self.is_world_process_zero():
+            folder = Path(str(self.args.output_dir))
+            write_results(folder, self.figures)
+            if card:
+                write_card(folder, self.hub_model_id or self.args.hub_model_id)
 
     # --- evaluation
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Figures of a data set; the threshold chosen goes into the checkpoints that follow."""
-        metrics = super().evaluate(*args, **kwargs)
-        prefix = kwargs.get("metric_key_prefix", "eval")
-        self.model.config.decision_threshold = metrics.get(f"{prefix}_threshold", self.model.config.decision_threshold)
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Figures of a set of records or features, dev unless told.
+
+        While the model trains, dev chooses the threshold of its figures, which goes into the model. No other set does,
+        whoever evaluates it: its figures are added to those of the finished model.
+        """
+        features = self._features(eval_dataset, metric_key_prefix)
+        if features is not None and features is not self.eval_dataset:
+            figures = self.score(features, metric_key_prefix)
+            self.log(figures)
+            if self.figures and not self.is_in_train:
+                self.record(figures)
+            return figures
+        self.chooses = self.is_in_train
+        try:
+            metrics = super().evaluate(None, ignore_keys, metric_key_prefix)
+        finally:
+            self.chooses = False
+        if self.is_in_train:
+            self.model.config.decision_threshold = metrics[f"{metric_key_prefix}_threshold"]
         return metrics
 
+    def score(self, rows: Any, name: str) -> Figures:
+        """Sizes and figures of a set at the model's own temperature and threshold.
+
+        Once the model is finished, its predictions go into `predictions_NAME.jsonl`, if the set was given as records.
+        """
+        features: Any = self._features(rows, name)
+        records = self.records.get(name)
+        sizes = counts(name, records, self.model.config.max_span_width) if records else {}
+        return sizes | score(self, features, records if self.figures else None, name)
+
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: each push would put a draft in place of the card that `d2e2s.reporting.card` writes."""
+        """The card of the finished model, with its name on the Hub: each push would put a draft in its place."""
+        if self.figures:
+            self.record({})
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """The Trainer's loop on all candidates: the threshold is applied to the figures, not in the model."""
+        self.threshold = self.model.config.decision_threshold
         with decision_threshold(self.model.config, 0.0), self._average_in_use(), self._own_precision():
             return super().evaluation_loop(*args, **kwargs)
 
@@ -288,24 +304,30 @@ class TripletTrainer(Trainer):
             for module, name, before in buffers:
                 setattr(module, name, before.to(device))
 
-    def predict(self, test_dataset: Any, *args: Any, **kwargs: Any) -> PredictionOutput:
-        """Candidates, scores and gold rows in the order of the data set, and the figures."""
-        output: Any = super().predict(test_dataset, *args, **kwargs)
-        order = np.argsort(self._get_eval_sampler(test_dataset), kind="stable")
+    def predict(
+        self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+    ) -> PredictionOutput:
+        """Candidates, scores and gold rows in the order of a set of records or features, and the figures."""
+        dataset = self._features(test_dataset, metric_key_prefix)
+        output: Any = super().predict(dataset, ignore_keys, metric_key_prefix)
+        order = np.argsort(self.longest_first(dataset), kind="stable")
         rows, scores = output.predictions
         return output._replace(predictions=(rows[order], scores[order]), label_ids=output.label_ids[order])
 
     def batches(self, dataset: Any) -> Iterator[Any]:
-        """The model's inputs of a data set, all of it on every process, longest sentences first."""
-        sampler = self._get_eval_sampler(dataset)
+        """The model's inputs of a set of features, all of it on every process, longest sentences first."""
         size, collate = self.args.per_device_eval_batch_size, self.data_collator
-        for batch in DataLoader(dataset, batch_size=size, sampler=sampler, collate_fn=collate):
+        order: Any = self.longest_first(dataset)
+        for batch in DataLoader(dataset, batch_size=size, sampler=order, collate_fn=collate):
             yield batch.to(self.args.device)
 
+    @staticmethod
+    def longest_first(dataset: Any) -> list[int]:
+        """Places of the sentences: little padding, and a batch too large for the memory fails at once."""
+        return np.argsort(-np.asarray(lengths_of(dataset)), kind="stable").tolist()
+
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        """Longest sentences first: little padding, and a batch too large for the memory fails at once."""
-        lengths = np.asarray(eval_dataset[self.args.length_column_name])
-        return np.argsort(-lengths, kind="stable").tolist()
+        return self.longest_first(eval_dataset)
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         name = str(self.args.metric_for_best_model).removeprefix("eval_")
@@ -348,6 +370,7 @@ class TripletTrainer(Trainer):
                 super()._save_checkpoint(model, trial)
                 self.accelerator.wait_for_everyone()  # each process has written its random state
                 if self.args.should_save:
+                    write_json(folder / RECIPE, recipe(self.args))
                     seal(folder)
         finally:
             self.args.save_total_limit = limit
@@ -374,12 +397,6 @@ class TripletTrainer(Trainer):
     def _load_rng_state(self, checkpoint: str | None) -> None:
         with reading(str(checkpoint)):
             super()._load_rng_state(checkpoint)
-
-
-def _word_pieces(batch: Mapping[str, Tensor]) -> Sequence[tuple[int, ...]]:
-    """The sentences of a batch without their padding."""
-    rows = zip(batch["input_ids"].tolist(), batch["attention_mask"].sum(1).tolist(), strict=True)
-    return [tuple(row[:length]) for row, length in rows]
 
 
 @contextmanager

@@ -1,0 +1,147 @@
+"""Where a model starts from: an encoder, a checkpoint, or several checkpoints as one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from ..checkpoints import load_checkpoint, reading
+from ..data_scripts.records import Record
+from ..encoders import encoder_origin, fit_window, hub_name, resolve_encoder
+from ..errors_d2e2s import UserError
+from ..evaluation.results import ResultsError, data_name, read_run
+from ..modeling_d2e2s import D2E2SForTripletExtraction
+from ..processing_d2e2s import D2E2SProcessor
+from .data import relations_in, sentiments_in
+
+logger = logging.getLogger("d2e2s")
+
+Model = tuple[D2E2SForTripletExtraction, D2E2SProcessor]
+Origin = dict[str, Any]
+
+
+def build_model(encoder: str, records: Iterable[Record] = (), word_splitter: str = "penn", **config: Any) -> Model:
+    """A new model on a pretrained encoder, and the processor that makes its inputs.
+
+    Args:
+        encoder: a Hub name, a folder, or an embedded one such as `all-MiniLM-L6-v2` (needs no hub).
+        records: the training data, or a split of `datasets`: its sentiments, and the relations of its trees, become
+            the model's labels.
+        word_splitter: how raw text becomes words: `penn` (English), `unicode` (any script) or `whitespace`.
+        config: fields of [`D2E2SConfig`], such as `fusion_type="tin"`.
+
+    Returns:
+        the model, in float32 on the CPU, and its processor, whose sentences fit the encoder.
+
+    Raises:
+        UserError: an embedded encoder that is damaged, or a word splitter that there is not.
+        StrictDataclassError: (`huggingface_hub.errors`) a field of `config` is wrong; its cause says why.
+        OSError: there is no such encoder.
+    """
+    records = list(records)
+    labels = {"deprel_labels": relations_in(records), "sentiment_labels": sentiments_in(records)}
+    folder = resolve_encoder(encoder)
+    with reading(folder):
+        model = D2E2SForTripletExtraction.from_encoder(folder, **{**labels, **config})
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    processor = D2E2SProcessor(
+        tokenizer,
+        deprel_labels=model.config.deprel_labels,
+        sentiment_labels=model.config.sentiment_labels,
+        word_splitter=word_splitter,
+    )
+    model.origin = encoder_origin(encoder)
+    return model, fit_window(processor, model.d2e2s.encoder)
+
+
+def continue_from(path: str, overrides: Mapping[str, Any], trains: bool) -> Model:
+    """The model of a checkpoint, in float32 whatever it was saved in.
+
+    Args:
+        overrides: fields of the configuration in place of the checkpoint's.
+        trains: it is trained further: what has no fitting weights starts anew.
+
+    Raises:
+        UserError: an ensemble that is to be trained; else see `load_checkpoint`.
+    """
+    model, processor = load_checkpoint(path, torch.float32, overrides, may_start_anew=trains)
+    if trains and model.config.others:
+        raise UserError(f"{path}: an ensemble is not trained as one; train its models, each by itself")
+    model.origin = checkpoint_origin(path) if trains else {"encoder": path, "base_model": hub_name(path)}
+    return model, processor
+
+
+def join(paths: Sequence[str]) -> Model:
+    """An ensemble: one model of several checkpoints, whose mean decides.
+
+    Raises:
+        UserError: checkpoints that differ in more than their weights.
+    """
+    models, processors = zip(*(load_checkpoint(path, torch.float32) for path in paths), strict=True)
+    for path, other in zip(paths[1:], processors[1:], strict=True):
+        if _reads_words(other) != _reads_words(processors[0]):
+            raise UserError(f"{path} and {paths[0]} split words or pieces differently: they make no ensemble")
+    try:
+        joined = D2E2SForTripletExtraction.ensemble_of(models)
+    except UserError as error:
+        raise UserError(f"--ensemble_of {' '.join(paths)}: {error}") from None
+    joined.origin = ensemble_origin(paths)
+    return joined, processors[0]
+
+
+def _reads_words(processor: D2E2SProcessor) -> dict[str, Any]:
+    """All that decides what a model sees of a sentence."""
+    pieces = json.loads(processor.tokenizer.backend_tokenizer.to_str())
+    for setting in ("truncation", "padding"):  # what the last call asked for
+        pieces.pop(setting, None)
+    return {"pieces": pieces, "words": processor.word_splitter, "window": processor.window}
+
+
+# --- what a model was trained on before -------------------------------------------------------------------
+
+
+def checkpoint_origin(path: str) -> Origin:
+    """The encoder of a checkpoint, and what it was trained on, the last time included."""
+    plain = {"encoder": path, "base_model": hub_name(path)}
+    if not Path(path).is_dir():
+        return plain
+    try:
+        before = read_run(Path(path))
+    except ResultsError as error:
+        logger.warning("what the checkpoint was trained on is not known: %s", error)
+        return plain
+    if "train_sentences" not in before:  # a run that only scored the checkpoint has put its own figures there
+        return plain
+    licences = [card.get("licence") for card in (before["data_card"], *before.get("further_data_cards", []))]
+    earlier = {
+        "data": data_name(before),
+        "sentences": before["train_sentences"],
+        "licences": sorted({licence or "not stated" for licence in licences}),
+    }
+    trained = [*before.get("earlier_training", []), earlier]
+    return {"encoder": before["encoder"], "base_model": before["base_model"], "earlier_training": trained}
+
+
+def ensemble_origin(paths: Sequence[str]) -> Origin:
+    """Where the first model started from, and what any of them was trained on, each thing once."""
+    origins = [checkpoint_origin(path) for path in paths]
+    histories = [origin.get("earlier_training", []) for origin in origins]
+    steps: list[Origin] = []
+    for history in sorted(histories, key=len, reverse=True):  # what only some began with stands first
+        steps = [step for step in history if step not in steps] + steps
+    first = {key: origins[0][key] for key in ("encoder", "base_model")}
+    return {**first, "earlier_training": steps, "seed": _seed_of(paths[0])}
+
+
+def _seed_of(path: str) -> int | None:
+    """What an ensemble's figures go by: the seed of its first model."""
+    try:
+        return int(read_run(Path(path))["seed"])
+    except ResultsError:
+        return None

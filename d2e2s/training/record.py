@@ -1,0 +1,78 @@
+"""What a run writes down of itself beside its figures: seed, sizes, device, versions, arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+import torch
+import transformers
+
+from .. import __version__
+from ..encoders import hub_name
+from ..evaluation.results import choices_of
+from ..modeling_d2e2s import D2E2SForTripletExtraction
+from .arguments import TripletTrainingArguments
+from .data import data_card
+
+Figures = dict[str, Any]
+
+
+class Told(NamedTuple):
+    """What a run was told of its start and its data on the command line, as written down."""
+
+    model: Mapping[str, Any] = {}
+    data: Mapping[str, Any] = {}
+
+
+def describe(model: D2E2SForTripletExtraction, training: TripletTrainingArguments, place: str, told: Told) -> Figures:
+    """What the figures of a run depend on.
+
+    Args:
+        place: folder or Hub name of the data, for its label and its card; empty if that is not known.
+    """
+    start = model.config.encoder_config.name_or_path or model.config.encoder_config.model_type
+    origin: Figures = getattr(model, "origin", None) or {"encoder": start, "base_model": hub_name(start)}
+    encoders = [member.d2e2s.encoder for member in model.members]
+    figures: Figures = {
+        "seed": training.seed,
+        **{name: value for name, value in origin.items() if value is not None or name == "base_model"},
+        "data_label": training.data_label or label_of(place),
+        "data_card": data_card(place),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "encoder_parameters": sum(parameter.numel() for encoder in encoders for parameter in encoder.parameters()),
+        "device": device_name(training.device),
+        "processes": training.world_size,
+        "versions": {
+            "d2e2s": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "datasets": datasets.__version__,
+        },
+        "arguments": {
+            "model": dict(told.model),
+            "config": choices_of(model.config),
+            "data": dict(told.data),
+            "training": {**training.to_dict(), **precision(training)},
+        },
+    }
+    if model.config.others:
+        figures["ensemble_size"] = model.config.ensemble_size
+    return figures
+
+
+def label_of(place: str) -> str:
+    """What to call the data: the name of its folder, or on the Hub."""
+    return Path(place).resolve().name if Path(place).is_dir() and place else place or "unnamed"
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's own name where it has one: its kind alone says little about seconds and memory."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def precision(training: TripletTrainingArguments) -> Figures:
+    """What is trained in, whether the run's arguments say so or those of `accelerate launch`."""
+    return {name: training.mixed_precision == name for name in ("bf16", "fp16")}
