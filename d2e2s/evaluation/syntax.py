@@ -33,7 +33,7 @@ def read_trees(path: str) -> list[Record]:
     for number, record in enumerate(records, start=1):
         if "heads" not in record:
             raise UserError(f"{path}: record {number} ({record['id']}) has no heads: data_scripts/parse.py adds them")
-    unused = sum(len(record["triplets"]) for record in records)
+    unused = sum(len(record["triplets"] or []) for record in records)
     if unused:
         logger.warning("%s: its %d triplets are not used: it serves the parser only", path, unused)
     return records
