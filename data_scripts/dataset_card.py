@@ -16,6 +16,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 
 from d2e2s.data_scripts.files import write_text
 from d2e2s.data_scripts.records import SENTIMENTS, Record, is_labelled, sentiment_labels
+from d2e2s.errors_d2e2s import UserError
 
 TASK = "aspect-sentiment-triplet-extraction"
 UNKNOWN_LICENCE = "unknown"
@@ -65,13 +66,13 @@ def read_dataset_card(folder: Path) -> dict[str, Any]:
     """What the card of a data set says of it: `licence` and `language`, None where there is nothing.
 
     Raises:
-        ValueError: metadata that cannot be read.
+        UserError: metadata that cannot be read.
     """
     path = folder / "README.md"
     try:
         data = DatasetCard.load(path).data if path.is_file() else DatasetCardData()
     except (yaml.YAMLError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: unreadable metadata ({' '.join(str(error).split())}); repair its first lines"
         ) from None
     return {"licence": data.license, "language": data.language}
