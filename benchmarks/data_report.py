@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from d2e2s.data_scripts.prepare_aste_v2 import leaks
+from d2e2s.data_scripts.overlap import leaks
 
 from .report import markdown_table, write_between_marks, write_json
 

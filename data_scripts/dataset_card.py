@@ -15,7 +15,8 @@ import yaml
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from d2e2s.data_scripts.files import write_text
-from d2e2s.data_scripts.records import SENTIMENTS, Record
+from d2e2s.data_scripts.records import SENTIMENTS, Record, is_labelled, sentiment_labels
+from d2e2s.errors_d2e2s import UserError
 
 TASK = "aspect-sentiment-triplet-extraction"
 UNKNOWN_LICENCE = "unknown"
@@ -65,13 +66,13 @@ def read_dataset_card(folder: Path) -> dict[str, Any]:
     """What the card of a data set says of it: `licence` and `language`, None where there is nothing.
 
     Raises:
-        ValueError: metadata that cannot be read.
+        UserError: metadata that cannot be read.
     """
     path = folder / "README.md"
     try:
         data = DatasetCard.load(path).data if path.is_file() else DatasetCardData()
     except (yaml.YAMLError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: unreadable metadata ({' '.join(str(error).split())}); repair its first lines"
         ) from None
     return {"licence": data.license, "language": data.language}
@@ -98,15 +99,23 @@ def _size(sentences: int) -> str:
 
 
 def _figures(splits: Mapping[str, Sequence[Record]]) -> str:
-    """Table of what each split holds."""
-    head = ["split", "sentences", "without a triplet", "triplets", *SENTIMENTS, "with a term of several words"]
-    rows = [[split, *map(str, _counts(records))] for split, records in splits.items()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+    """Table of what each split holds; sentences whose triplets are not known have a column if there are any."""
+    records = [record for split in splits.values() for record in split]
+    labels = dict.fromkeys([*SENTIMENTS, *sentiment_labels(records)])
+    columns = ["sentences", "without a triplet", "triplets", *labels, "with a term of several words"]
+    if not all(map(is_labelled, records)):
+        columns.insert(2, "triplets not known")
+    rows = [[split, *(str(_counts(part)[name]) for name in columns)] for split, part in splits.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [["split", *columns], ["---"] * (1 + len(columns)), *rows])
 
 
-def _counts(records: Sequence[Record]) -> list[int]:
-    triplets = [triplet for record in records for triplet in record["triplets"]]
-    sentiments = Counter(triplet["sentiment"] for triplet in triplets)
-    wide = sum(any(end - start > 1 for start, end in (t["aspect"], t["opinion"])) for t in triplets)
-    empty = sum(not record["triplets"] for record in records)
-    return [len(records), empty, len(triplets), *(sentiments[name] for name in SENTIMENTS), wide]
+def _counts(records: Sequence[Record]) -> Counter[str]:
+    triplets = [triplet for record in records for triplet in record["triplets"] or []]
+    counts = Counter(triplet["sentiment"] for triplet in triplets)
+    counts["sentences"], counts["triplets"] = len(records), len(triplets)
+    counts["without a triplet"] = sum(record["triplets"] == [] for record in records)
+    counts["triplets not known"] = sum(not is_labelled(record) for record in records)
+    counts["with a term of several words"] = sum(
+        any(end - start > 1 for start, end in (t["aspect"], t["opinion"])) for t in triplets
+    )
+    return counts

@@ -1,4 +1,4 @@
-"""CoNLL-U treebanks to records without triplets, to train and test the parser head on.
+"""CoNLL-U treebanks to records whose triplets are not known, to train and test the parser head on.
 
     python data_scripts/read_conllu.py --input reviews.conllu --output_dir OUT
     python data_scripts/read_conllu.py --input UD_English-EWT/*.conllu --documents reviews- --output_dir data/ewt
@@ -94,7 +94,7 @@ def _record(
         "tokens": [columns[1] for _, columns in rows],
         "heads": [int(columns[6]) for _, columns in rows],
         "deprels": deprels if keep_subtypes else [deprel.partition(":")[0] for deprel in deprels],
-        "triplets": [],
+        "triplets": None,
     }
     validate_record(record, f"{path}:{first_line}")
     return record

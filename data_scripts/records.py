@@ -7,13 +7,15 @@ A record is what every other part of the project reads, through
      "heads": [2, 4, 4, 0], "deprels": ["det", "nsubj", "cop", "root"],
      "triplets": [{"aspect": [1, 2], "opinion": [3, 4], "sentiment": "POS"}]}
 
-Heads are 1-based with 0 for the root; spans are word indices, half open. `heads` and `deprels` may be absent.
+Heads are 1-based with 0 for the root; spans are word indices, half open. `heads` and `deprels` may be absent. A
+sentiment is any label: POS, NEG and NEU, or those of the data. `triplets` is null where they are not known: such a
+sentence trains the parser only and is left out of scoring.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +71,25 @@ def is_tree(heads: Sequence[int]) -> bool:
     return all(0 <= head <= len(heads) for head in heads) and not unrooted_words(heads)
 
 
-def validate_record(record: Record, where: str) -> None:
+def is_labelled(record: Record) -> bool:
+    """Whether the triplets of a record are known."""
+    return record["triplets"] is not None
+
+
+def sentiment_labels(records: Iterable[Record]) -> list[str]:
+    """The sentiments of the data: POS, NEG and NEU if it has no others, else those that it has, these three first."""
+    found = {triplet["sentiment"] for record in records for triplet in record["triplets"] or []}
+    others = sorted(found.difference(SENTIMENTS))
+    return [label for label in SENTIMENTS if label in found or not others] + others
+
+
+def validate_record(record: Record, where: str, sentiments: Collection[str] | None = None) -> None:
     """Check one record.
 
     Args:
         record: the record, with or without `heads` and `deprels`.
         where: file and line, for the message.
+        sentiments: the labels that there are; any, if there are none.
 
     Raises:
         RecordError: the first fault found, with place, what is wrong and what was expected.
@@ -83,11 +98,12 @@ def validate_record(record: Record, where: str) -> None:
         raise RecordError(where, f"id is {record.get('id')!r}", "a string")
     _check_tokens(record.get("tokens"), where)
     _check_tree(record, where)
-    triplets = record.get("triplets")
-    if not isinstance(triplets, list):
-        raise RecordError(where, f"triplets is {triplets!r}", "a list, empty where there are none")
-    for triplet in triplets:
-        _check_triplet(triplet, len(record["tokens"]), where)
+    triplets = record.get("triplets", ...)
+    if triplets is not None and not isinstance(triplets, list):
+        what = "no triplets" if triplets is ... else f"triplets is {triplets!r:.60}"
+        raise RecordError(where, what, "a list, empty where there are none, or null where they are not known")
+    for triplet in triplets or []:
+        _check_triplet(triplet, len(record["tokens"]), where, sentiments)
 
 
 def _check_tokens(tokens: object, where: str) -> None:
@@ -117,7 +133,7 @@ def _check_tree(record: Record, where: str) -> None:
         raise RecordError(where, f"words {words} hang on a cycle", "every word to reach the root 0")
 
 
-def _check_triplet(triplet: Any, length: int, where: str) -> None:
+def _check_triplet(triplet: Any, length: int, where: str, sentiments: Collection[str] | None) -> None:
     if not isinstance(triplet, dict) or set(triplet) != {"aspect", "opinion", "sentiment"}:
         raise RecordError(where, f"triplet {triplet!r}", "the keys aspect, opinion, sentiment")
     for role in ("aspect", "opinion"):
@@ -126,36 +142,67 @@ def _check_triplet(triplet: Any, length: int, where: str) -> None:
             raise RecordError(where, f"{role} {span!r}", "[start, end) as two whole numbers")
         if not 0 <= span[0] < span[1] <= length:
             raise RecordError(where, f"{role} {list(span)} does not fit", f"0 <= start < end <= {length}")
-    if triplet["sentiment"] not in SENTIMENTS:
-        raise RecordError(where, f"sentiment {triplet['sentiment']!r}", f"one of {', '.join(SENTIMENTS)}")
+    label = triplet["sentiment"]
+    if not isinstance(label, str) or not label or label != label.strip() or not is_utf8(label):
+        raise RecordError(where, f"sentiment {label!r}", "a label such as POS, without white space around it")
+    if sentiments is not None and label not in sentiments:
+        raise RecordError(where, f"sentiment {label!r}", f"one of {', '.join(sentiments)}")
 
 
-def read_records(path: str | Path) -> list[Record]:
-    """Read and check the records of a `.jsonl` or `.parquet` file.
+def read_records(path: str | Path, sentiments: Collection[str] | None = None) -> list[Record]:
+    """Read and check the records of a `.jsonl` or `.parquet` file; `sentiments` as for `validate_record`.
 
     Raises:
-        RecordError: a line that is no JSON or no record, with file and line number; a spreadsheet.
+        RecordError: a line that is no JSON or no record, with file and line number; another kind of file.
         FileNotFoundError: no such file.
     """
     path = Path(path)
-    if path.suffix.lower() in (".csv", ".tsv", ".xlsx") and path.is_file():
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    rows = _read_parquet(path) if _is_parquet(path) else _read_jsonl(path)
+    return [_checked(row, f"{path}:{line}", sentiments) for line, row in rows]
+
+
+def check_records(
+    rows: Iterable[Mapping[str, Any]], where: str, sentiments: Collection[str] | None = None
+) -> list[Record]:
+    """The rows of a split of `datasets` as records.
+
+    Args:
+        rows: a `Dataset`, or any rows; a field that is None, as columns have them for absent ones, is left out.
+        where: data set and split, for the message: `data/mine train`.
+        sentiments: as for `validate_record`.
+
+    Raises:
+        RecordError: a row that is no record, with `where` and its number from 1.
+    """
+    return [_checked(row, f"{where} row {number}", sentiments) for number, row in enumerate(rows, start=1)]
+
+
+def _checked(row: Mapping[str, Any], where: str, sentiments: Collection[str] | None) -> Record:
+    record = {key: value for key, value in row.items() if value is not None or key == "triplets"}
+    validate_record(record, where, sentiments)
+    return record
+
+
+def _is_parquet(path: Path) -> bool:
+    """Which of the two kinds of files a name says.
+
+    Raises:
+        RecordError: it says another kind.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".jsonl", ".parquet"):
+        is_sheet = suffix in (".csv", ".tsv", ".xlsx")
+        what = "a spreadsheet has no spans" if is_sheet else f"{suffix or 'no suffix'} is no kind of file for records"
         made_by = "what data_scripts/ makes of annotations (docs/own_data.md)"
-        raise RecordError(str(path), "a spreadsheet has no spans", f".jsonl or .parquet of records, {made_by}")
-    rows: Iterable[tuple[int, Record]]
-    if path.suffix == ".parquet":
-        rows = enumerate(({k: v for k, v in row.items() if v is not None} for row in _read_parquet(path)), start=1)
-    else:
-        rows = _read_jsonl(path)
-    records = []
-    for line, record in rows:
-        validate_record(record, f"{path}:{line}")
-        records.append(record)
-    return records
+        raise RecordError(str(path), what, f".jsonl or .parquet of records, {made_by}")
+    return suffix == ".parquet"
 
 
-def _read_parquet(path: Path) -> list[Record]:
+def _read_parquet(path: Path) -> Iterable[tuple[int, Record]]:
     try:
-        return pyarrow.parquet.read_table(path, partitioning=None).to_pylist()
+        return enumerate(pyarrow.parquet.read_table(path, partitioning=None).to_pylist(), start=1)
     except pyarrow.ArrowException as error:
         raise RecordError(str(path), f"no Parquet ({error})", "a Parquet file of records") from None
 
@@ -207,18 +254,19 @@ def write_records(path: str | Path, rows: Iterable[Record]) -> None:
     """Check and write records as `.jsonl` or `.parquet`; the file appears whole or not at all.
 
     Raises:
-        RecordError: a row that is no record, or (Parquet) has other fields too; the file is then left as it was.
+        RecordError: another kind of file; a row that is no record, or (Parquet) has other fields too. The file is then
+            left as it was.
     """
     path, checked = Path(path), list[Record]()
+    is_parquet = _is_parquet(path)
     for number, row in enumerate(rows, start=1):  # as they come: a parser may take hours for all of them
         validate_record(row, f"{path}:{number}")
-        if path.suffix == ".parquet" and (others := sorted(row.keys() - FEATURES.keys())):
+        if is_parquet and (others := sorted(row.keys() - FEATURES.keys())):
             raise RecordError(str(path), f"records with {', '.join(others)}", "the fields of a record alone, or .jsonl")
         checked.append(row)
-    if path.suffix == ".parquet":
+    if is_parquet:
         columns = {name: [row.get(name) for row in checked] for name in FEATURES}
         dataset = Dataset.from_dict(columns, features=FEATURES)
         write_atomically(path, lambda temporary: dataset.to_parquet(str(temporary)))
     else:
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in checked)
-        write_text(path, text)
+        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in checked))

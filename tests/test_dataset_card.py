@@ -68,3 +68,11 @@ def test_the_sample_corpus_has_its_card(tmp_path: Path) -> None:
     make_sample_corpus.main(["--output_dir", str(tmp_path)])
     assert (tmp_path / "README.md").read_bytes() == (SAMPLE / "README.md").read_bytes()
     assert read_dataset_card(SAMPLE) == {"licence": "cc0-1.0", "language": "en"}
+
+
+def test_other_sentiments_and_unknown_triplets_have_columns(tmp_path: Path) -> None:
+    records = [record(1, (0, 1, 2, 3, "conflict")), record(2), {**record(3), "triplets": None}]
+    assert write_dataset_card(tmp_path, "Letters", "About.", {"train": records})
+    text = DatasetCard.load(tmp_path / "README.md").text
+    head = "| split | sentences | without a triplet | triplets not known | triplets | POS | NEG | NEU | conflict |"
+    assert head in text and "| train | 3 | 1 | 1 | 1 | 0 | 0 | 0 | 1 |" in text

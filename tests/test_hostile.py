@@ -100,7 +100,7 @@ RECORDS: dict[str, tuple[bytes, str]] = {
     "heads in a circle": (record(heads=[2, 1]), ":1: words 1, 2 hang on a cycle"),
     "head a truth value": (record(heads=[2, False]), ":1: heads is [2, False]"),
     "deprels of another length": (record(deprels=["root"]), ":1: 1 deprels for 2 tokens"),
-    "no triplets": (record(triplets=None), ":1: triplets is None"),
+    "no triplets": (record(triplets={}), ":1: triplets is {}; expected a list, empty where there are none"),
     "triplet of another form": (record(triplets=[[1, 2, 0, 1, "POS"]]), ":1: triplet [1, 2, 0, 1, 'POS']"),
     "triplet with more keys": (triplet(score=1), ":1: triplet {"),
     "span backwards": (triplet(aspect=[2, 1]), ":1: aspect [2, 1] does not fit"),
@@ -108,7 +108,7 @@ RECORDS: dict[str, tuple[bytes, str]] = {
     "span outside": (triplet(opinion=[1, 99]), ":1: opinion [1, 99] does not fit"),
     "span beyond all numbers": (triplet(opinion=[0, 10**30]), ":1: opinion [0, 1000000000"),
     "span of halves": (triplet(aspect=[0.5, 1]), ":1: aspect [0.5, 1]"),
-    "sentiment unknown": (triplet(sentiment="GOOD"), ":1: sentiment 'GOOD'; expected one of POS, NEG, NEU"),
+    "sentiment with a blank": (triplet(sentiment="POS "), ":1: sentiment 'POS '; expected a label such as POS"),
     "sentiment a list": (triplet(sentiment=["POS"]), ":1: sentiment ['POS']"),
     "sentence that no window holds": (
         record(tokens=["good"] * 5000, heads=None, deprels=None),

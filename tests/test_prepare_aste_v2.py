@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -12,7 +11,8 @@ from pathlib import Path
 import pooch
 import pytest
 
-from d2e2s.data_scripts import prepare_aste_v2
+from d2e2s.data_scripts import prepare_aste_v2, public_sets
+from d2e2s.data_scripts.files import sha256
 from d2e2s.data_scripts.prepare_aste_v2 import main
 from d2e2s.data_scripts.records import is_tree, read_records, write_records
 
@@ -47,7 +47,7 @@ def test_counts_of_the_real_sets(prepared: Path, name: str) -> None:
         assert (len(records), sum(len(record["triplets"]) for record in records)) == (sentences, triplets)
         counts = report(prepared / name)["splits"][split]
         assert (counts["sentences"], counts["triplets"]) == (sentences, triplets)
-        assert not counts["skipped"] and not counts["unused_parses"]
+        assert not counts["faults"] and not counts["unused_parses"]
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -114,7 +114,7 @@ def test_sets_that_share_sentences_are_warned_of_and_can_be_parted(
     assert main(["--name", "14res", "15res", *raw, "--output_dir", str(tmp_path / "two")]) == 0
     warnings = capsys.readouterr().err
     assert "sentences in both 14res/train and 15res/dev: 85\n" in warnings
-    assert warnings.count("--exclude_shared_with") == 1
+    assert warnings.count("join.py") == 1
     other = prepared / "15res"
     assert main(["--name", "14res", *raw, "--output_dir", str(tmp_path), "--exclude_shared_with", str(other)]) == 0
     held_out = {
@@ -212,7 +212,7 @@ def test_a_name_folder_is_looked_into(raw: Path) -> None:
     ("line", "message"),
     [
         ("The train1 is great", "0 '####' in the line"),
-        ("a####[]####[]", "2 '####' in the line"),
+        ("a####[]####[]####b", "3 '####' in the line"),
         ("####[([0], [1], 'POS')]", "empty text"),
         (" ####[([0], [1], 'POS')]", "empty text"),
         ("", "0 '####'"),
@@ -240,7 +240,7 @@ def test_malformed_lines(raw: Path, line: str, message: str, capsys: pytest.Capt
     assert run(raw, "--on_error", "skip") == 0
     assert len(read_records(raw.parent / "out" / "train.jsonl")) == 2
     counts = report(raw.parent / "out")["splits"]["train"]
-    assert message in counts["skipped"][0] and counts["trees_repaired"] == 2
+    assert message in counts["faults"][0] and counts["trees_repaired"] == 2
     assert message in capsys.readouterr().out
 
 
@@ -299,7 +299,7 @@ def test_parses_in_another_order_and_left_over_are_found(raw: Path) -> None:
 def test_implicit_terms_are_dropped_and_counted(raw: Path) -> None:
     change_line(raw, "The train1 is great ( really ) .####[([-1], [3], 'POS'), ([1], [3], 'POS')]")
     assert run(raw, "--implicit", "drop") == 0
-    assert report(raw.parent / "out")["splits"]["train"]["implicit_dropped"] == ["16res-train-2"]
+    assert report(raw.parent / "out")["splits"]["train"]["implicit_triplets"] == ["16res-train-2"]
     assert len(read_records(raw.parent / "out" / "train.jsonl")[1]["triplets"]) == 1
 
 
@@ -382,8 +382,8 @@ def test_files_are_downloaded_and_checked(
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     assert main(["--name", "14lap", "--output_dir", str(raw.parent / "out")]) == 0
     assert len(asked) == 6 and all(str(pin).startswith("sha256:") for pin in asked.values())
-    assert f"{prepare_aste_v2.TEXT_URL}/14lap/dev_triplets.txt" in asked
-    assert f"{prepare_aste_v2.PARSE_URL}/14lap/dev_dep_triple_polarity_result.json" in asked
+    assert f"{public_sets.TEXTS_URL}/14lap/dev_triplets.txt" in asked
+    assert f"{public_sets.PARSES_URL}/14lap/dev_dep_triple_polarity_result.json" in asked
     assert "no checksum" not in capsys.readouterr().err
 
 
@@ -425,13 +425,14 @@ def test_a_download_that_fails(
 
 
 def test_pins_are_those_of_the_public_files(shared_data: Path) -> None:
-    files = {
-        f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest()
-        for kind in ("aste_v2", "d2e2s_parsed")
-        for file in (shared_data / kind).glob("*/*_*")
+    folders = ("aste_v2", "d2e2s_parsed", "")
+    places = {
+        key: next(place for folder in folders if (place := shared_data / folder / key).is_file())
+        for key in public_sets.SHA256
     }
-    assert len(files) == 18
-    assert files == prepare_aste_v2.SHA256
+    assert {key: sha256(place) for key, place in places.items()} == public_sets.SHA256
+    texts = {path for path in shared_data.glob("*/**/*.txt") if "licen" not in path.name.lower()}
+    assert texts < set(places.values())  # and the parses
 
 
 @pytest.mark.parametrize(

@@ -42,14 +42,14 @@ def test_words_documents_and_ids(sample: Path) -> None:
             "tokens": ["Do", "n't", "go"],
             "heads": [3, 3, 0],
             "deprels": ["aux", "advmod", "root"],
-            "triplets": [],
+            "triplets": None,
         },
         {
             "id": "one-2",
             "tokens": ["My", "food"],
             "heads": [2, 0],
             "deprels": ["nmod", "root"],
-            "triplets": [],
+            "triplets": None,
         },
     ]
     assert [record["id"] for record in second] == ["sample-13"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,8 +16,11 @@ from d2e2s.data_scripts.records import (
     FEATURES,
     Record,
     RecordError,
+    check_records,
+    is_labelled,
     is_tree,
     read_records,
+    sentiment_labels,
     validate_record,
     write_records,
 )
@@ -83,7 +86,7 @@ def test_a_good_record_passes_with_and_without_tree() -> None:
         ({"heads": [2, 4, 5, 0]}, "head 5 of word 3 is out of range"),
         ({"heads": [2, 1, 4, 0]}, "words 1, 2 hang on a cycle"),
         ({"heads": [2, 4, "4", 0]}, "a list of int"),
-        ({"triplets": None}, "a list, empty where there are none"),
+        ({"triplets": "none"}, "a list, empty where there are none, or null where they are not known"),
         ({"triplets": [{"aspect": [1, 2]}]}, "the keys aspect, opinion, sentiment"),
         ({"triplets": [{"aspect": [1, 1], "opinion": [3, 4], "sentiment": "POS"}]}, "start < end <= 4"),
         (
@@ -91,7 +94,8 @@ def test_a_good_record_passes_with_and_without_tree() -> None:
             "aspect [1, 5] does not fit",
         ),
         ({"triplets": [{"aspect": [1, 2], "opinion": 3, "sentiment": "POS"}]}, "two whole numbers"),
-        ({"triplets": [{"aspect": [1, 2], "opinion": [3, 4], "sentiment": "GOOD"}]}, "one of POS, NEG, NEU"),
+        ({"triplets": [{"aspect": [1, 2], "opinion": [3, 4], "sentiment": " "}]}, "a label such as POS"),
+        ({"triplets": [{"aspect": [1, 2], "opinion": [3, 4], "sentiment": None}]}, "sentiment None"),
     ],
 )
 def test_each_fault_is_named_with_its_place(changes: dict, message: str) -> None:
@@ -102,13 +106,20 @@ def test_each_fault_is_named_with_its_place(changes: dict, message: str) -> None
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "JSONL", "Parquet"])
 def test_files_give_back_what_was_written(tmp_path: Path, suffix: str) -> None:
-    rows = [record(), record(id="a-2", triplets=[], tokens=["café", "\u0085x", "…", "\u00a0y"])]
+    conflict = [{"aspect": [1, 2], "opinion": [3, 4], "sentiment": "conflict"}]
+    rows = [
+        record(),
+        record(id="a-2", triplets=[], tokens=["café", "\u0085x", "…", "\u00a0y"]),
+        record(id="a-3", triplets=None),
+        record(id="a-4", triplets=conflict),
+    ]
     path = tmp_path / f"rows.{suffix}"
     write_records(path, rows)
     assert read_records(path) == rows
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes().startswith(b"PAR1" if suffix.lower() == "parquet" else b"{")
 
 
 @pytest.mark.parametrize(("suffix", "loader"), [("jsonl", "json"), ("parquet", "parquet")])
@@ -149,18 +160,60 @@ def test_files_have_the_rights_that_new_files_have(mask: int, rights: int, tmp_p
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {rights}
 
 
-@pytest.mark.parametrize("name", ["reviews.csv", "reviews.XLSX"])
-def test_a_spreadsheet_is_told_where_records_come_from(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("reviews.csv", "a spreadsheet has no spans"),
+        ("reviews.XLSX", "a spreadsheet has no spans"),
+        ("reviews.txt", ".txt is no kind of file for records"),
+        ("reviews", "no suffix is no kind of file for records"),
+    ],
+)
+def test_other_files_are_neither_read_nor_written(name: str, what: str, tmp_path: Path) -> None:
     path = tmp_path / name
     with pytest.raises(FileNotFoundError):
         read_records(path)
+    with pytest.raises(RecordError, match=what):
+        write_records(path, [record()])
+    assert not path.exists()
     path.write_bytes(b"text\nGood pizza.\n")
     with pytest.raises(RecordError) as error:
         read_records(path)
     assert str(error.value) == (
-        f"{path}: a spreadsheet has no spans; expected .jsonl or .parquet of records, what data_scripts/ makes of "
+        f"{path}: {what}; expected .jsonl or .parquet of records, what data_scripts/ makes of "
         "annotations (docs/own_data.md)"
     )
+
+
+def test_sentiments_are_those_of_the_data_unless_they_are_given() -> None:
+    def of(*labels: str) -> list[Record]:
+        return [record(triplets=[{"aspect": [1, 2], "opinion": [3, 4], "sentiment": x}]) for x in labels]
+
+    five = ["very positive", "NEG", "conflict", "very negative", "POS"]
+    assert sentiment_labels(of("NEG")) == sentiment_labels([record(triplets=None)]) == ["POS", "NEG", "NEU"]
+    assert sentiment_labels(of(*five)) == ["POS", "NEG", "conflict", "very negative", "very positive"]
+    validate_record(of("conflict")[0], "here", ["POS", "conflict"])
+    with pytest.raises(RecordError, match="here: sentiment 'Conflict'; expected one of POS, conflict"):
+        validate_record(of("Conflict")[0], "here", ["POS", "conflict"])
+
+
+def test_triplets_that_are_not_known_are_none_and_not_absent() -> None:
+    assert [is_labelled(row) for row in (record(), record(triplets=[]), record(triplets=None))] == [True, True, False]
+    absent = record()
+    del absent["triplets"]
+    with pytest.raises(RecordError, match="here: no triplets; expected a list"):
+        validate_record(absent, "here")
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_rows_of_datasets_are_records(typed: bool) -> None:
+    bare = {"id": "b", "tokens": ["Good"], "triplets": []}
+    rows = Dataset.from_list([record(), bare, record(triplets=None)], features=FEATURES if typed else None)
+    assert check_records(rows, "data/mine train") == [record(), bare, record(triplets=None)]
+    with pytest.raises(RecordError, match="data/mine train row 2: id is 7; expected a string"):
+        check_records([record(), record(id=7)], "data/mine train")
+    with pytest.raises(RecordError, match="mine test row 1: sentiment 'POS'; expected one of good, bad"):
+        check_records([record()], "mine test", ["good", "bad"])
 
 
 def test_parquet_drops_no_field(tmp_path: Path) -> None:

@@ -1,0 +1,183 @@
+"""Lines of ASTE text: the sentence, `####`, its triplets as word indices.
+
+    The food is great .####[([1], [3], 'POS')]
+    The battery of this thing lasts .####[([1, 4], [5], 'POS'), ([-1], [5], 'POS')]####Electronics
+
+ASTE-Data-V2 (Xu et al. 2020) lists all the words of a term. DMASTE (Xu et al. 2023), whose lines end with a
+sub-domain, gives the first and the last of them, and `[-1]` for a term that is implicit: not in the text. Sentiments
+are `POS`, `NEG`, `NEU` or words for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from d2e2s.data_scripts.prepared import SplitReport
+from d2e2s.data_scripts.records import SENTIMENTS, RecordError
+
+LINE_FORM = "sentence####[([aspect word indices], [opinion word indices], 'POS' | 'NEG' | 'NEU'), ...]"
+SENTIMENT_WORDS = {
+    "positive": "POS",
+    "negative": "NEG",
+    "neutral": "NEU",
+    **{name.lower(): name for name in SENTIMENTS},
+}
+
+
+class Line(NamedTuple):
+    """A sentence, its triplets of terms in the text, and how many it has with an implicit one."""
+
+    tokens: list[str]
+    triplets: list[dict[str, Any]]
+    implicit: int
+
+
+def sentiment_words(labels: list[str]) -> dict[str, str]:
+    """The label of each word for a sentiment, in small letters; `labels` are further ones."""
+    return {**SENTIMENT_WORDS, **{label.lower(): label for label in labels}}
+
+
+def named_sentiment(word: object, where: str, words: Mapping[str, str] = SENTIMENT_WORDS) -> str:
+    """The label of a word for a sentiment, in any letter case.
+
+    Raises:
+        RecordError: it is none of `words`.
+    """
+    if not isinstance(word, str) or word.strip().lower() not in words:
+        labels = ", ".join(dict.fromkeys(words.values()))
+        raise RecordError(where, f"sentiment {word!r:.60}", f"one of {labels}; name others with --sentiments")
+    return words[word.strip().lower()]
+
+
+def parse_line(line: str, where: str, implicit: bool = False, words: Mapping[str, str] = SENTIMENT_WORDS) -> Line:
+    """One line of a text file.
+
+    Args:
+        line: without its line end.
+        where: file and line, for messages.
+        implicit: implicit terms are counted, where otherwise they are a fault.
+        words: the words for sentiments, in small letters.
+
+    Raises:
+        RecordError: anything that is not `LINE_FORM`.
+    """
+    tokens, text, are_ranges = split_line(line, where)
+    return Line(tokens, *parse_triplets(text, len(tokens), where, are_ranges, implicit, words))
+
+
+def split_line(line: str, where: str) -> tuple[list[str], str, bool]:
+    """The words of a line, the text of its triplets, and whether their indices are ranges, as in DMASTE.
+
+    Raises:
+        RecordError: no text, or no triplets.
+    """
+    parts = line.split("####")
+    if len(parts) not in (2, 3):
+        raise RecordError(where, f"{len(parts) - 1} '####' in the line", LINE_FORM)
+    tokens = [token for token in parts[0].split(" ") if token]
+    if not "".join(tokens).strip():
+        raise RecordError(where, "empty text before '####'", LINE_FORM)
+    return tokens, parts[1].strip(), len(parts) == 3
+
+
+def parse_triplets(
+    text: str, length: int, where: str, are_ranges: bool, implicit: bool, words: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], int]:
+    """The triplets of a line of `length` words, and how many implicit ones there are besides. As for `parse_line`."""
+    try:
+        raw = ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise RecordError(where, f"unreadable triplets {text[:60]!r}", LINE_FORM) from None
+    if not isinstance(raw, list):
+        raise RecordError(where, f"triplets {text[:60]!r} are no list", LINE_FORM)
+    triplets: list[dict[str, Any]] = []
+    for item in raw:
+        if not isinstance(item, tuple | list) or len(item) != 3:
+            raise RecordError(where, f"triplet {item!r:.60}", LINE_FORM)
+        if implicit and any(indices in ([-1], [-1, -1]) for indices in item[:2]):
+            continue
+        sentiment = named_sentiment(item[2], where, words)
+        spans = {
+            role: _span(indices, length, f"{where}: {role}", are_ranges)
+            for role, indices in zip(("aspect", "opinion"), item[:2], strict=True)
+        }
+        triplets.append({**spans, "sentiment": sentiment})
+    return triplets, len(raw) - len(triplets)
+
+
+def _span(indices: object, length: int, where: str, is_range: bool) -> list[int]:
+    if not isinstance(indices, list) or not indices or any(type(index) is not int for index in indices):
+        raise RecordError(where, f"word indices {indices!r:.60}", "a list of whole numbers such as [3, 4]")
+    if -1 in indices:
+        raise RecordError(where, "implicit term (index -1)", "a term in the text, or --implicit drop")
+    if not all(0 <= index < length for index in indices):
+        raise RecordError(where, f"word indices {indices} are out of range", f"0 to {length - 1}")
+    first, last = indices[0], indices[-1]
+    if is_range and (len(indices) > 2 or first > last):
+        raise RecordError(where, f"word indices {indices} are no range", "[first, last], as the line has a sub-domain")
+    if not is_range and indices != list(range(first, first + len(indices))):
+        raise RecordError(where, f"word indices {indices} have gaps", "neighbouring words in rising order")
+    return [first, last + 1]
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file from 1; an empty last line is no line.
+
+    Raises:
+        RecordError: not UTF-8.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise RecordError(str(path), f"byte {error.start} is not UTF-8", "UTF-8 text") from None
+    yield from enumerate(lines if lines[-1] else lines[:-1], start=1)
+
+
+class LineReader:
+    """Reads lines as the options of a command say.
+
+    Args:
+        options: `implicit` says what becomes of a sentence with an implicit term (`stop`, `drop` those triplets, `skip`
+            it, or its triplets are `unknown`), `on_error` of one with a fault in its triplets; `sentiments` are further
+            labels.
+        report: learns what was found.
+    """
+
+    def __init__(self, options: argparse.Namespace, report: SplitReport) -> None:
+        self.implicit, self.on_error = options.implicit, options.on_error
+        self.words = sentiment_words(options.sentiments)
+        self.report = report
+
+    def __call__(self, line: str, key: str, where: str) -> tuple[list[str], list[dict[str, Any]] | None] | None:
+        """The words and the triplets of a line, None where they are not known; or nothing, if it is skipped.
+
+        Raises:
+            RecordError: a fault, unless it makes the triplets unknown.
+        """
+        tokens, text, are_ranges = split_line(line, where)
+        try:
+            found = parse_triplets(text, len(tokens), where, are_ranges, self.implicit != "stop", self.words)
+        except RecordError as error:
+            if self.on_error != "unknown":
+                raise
+            self.report.faults.append(str(error))
+            return tokens, None
+        triplets, implicit = found
+        self.report.implicit_triplets += [key] * implicit
+        if implicit and self.implicit == "skip":
+            return None
+        return tokens, None if implicit and self.implicit == "unknown" else triplets
+
+
+def add_line_options(parser: argparse.ArgumentParser, implicit: str, on_error: str, unknown: bool) -> None:
+    """The options of `LineReader`, with their defaults; `unknown` is a choice of `on_error` or is not."""
+    how = "of a sentence with an implicit term: drop those triplets, skip it, or write it with triplets: null (unknown)"
+    parser.add_argument("--implicit", choices=["stop", "drop", "skip", "unknown"], default=implicit, help=how)
+    how = "skip lists the sentence and leaves it out" + "; unknown lists it and writes it with triplets: null" * unknown
+    choices = ["stop", "skip", *["unknown"] * unknown]
+    parser.add_argument("--on_error", choices=choices, default=on_error, help=how)
+    parser.add_argument("--sentiments", nargs="+", default=[], metavar="LABEL", help="further ones, such as conflict")

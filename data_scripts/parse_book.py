@@ -1,0 +1,88 @@
+"""The dependency files of D2E2S: which parse belongs to a sentence, and which triplets it tells."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from d2e2s.data_scripts.records import RecordError
+
+SAME_SENTENCE = 0.5  # a parse whose tokens are less alike than this belongs to another sentence
+
+
+def read_parses(path: Path) -> list[dict]:
+    """The records of a D2E2S file.
+
+    Raises:
+        RecordError: the file is no JSON list.
+    """
+    try:
+        parses = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise RecordError(str(path), f"not JSON ({error})", "a list of parsed sentences") from None
+    if not isinstance(parses, list):
+        raise RecordError(str(path), f"a JSON {type(parses).__name__}", "a list of parsed sentences")
+    return parses
+
+
+class ParseBook:
+    """Finds the parse of each sentence: the one with its tokens, else the one at its place if that is much alike."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.parses = read_parses(path)
+        self.by_tokens: dict[str, list[int]] = defaultdict(list)
+        for number, parse in enumerate(self.parses):
+            try:
+                self._check(parse)
+            except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+                continue  # reported at the sentence that needs it, by find()
+            self.by_tokens[" ".join(parse["tokens"])].append(number)
+        self.unused = set(range(len(self.parses)))
+
+    @staticmethod
+    def _check(parse: dict) -> None:
+        """Raise what a record of another form raises."""
+        if not all(isinstance(parse[name], list) for name in ("tokens", "pos", "dependency")):
+            raise TypeError("a list is expected")
+        " ".join(parse["tokens"]).encode()  # half a surrogate pair, which JSON can escape, is in no UTF-8 file
+        " ".join(pair[0] for pair in parse["pos"])
+        for deprel, head, word in parse["dependency"]:
+            deprel.encode()
+            if type(head) is not int or type(word) is not int:
+                raise ValueError("arc")
+
+    def find(self, tokens: list[str], place: int) -> tuple[dict, str]:
+        """The parse of the sentence on line `place` (from 0), and where it stands.
+
+        Raises:
+            RecordError: there is none, or it is no D2E2S record.
+        """
+        text = " ".join(tokens)
+        same = [number for number in self.by_tokens.get(text, []) if number in self.unused]
+        number = place if place in same or not same else same[0]
+        where = f"{self.path}: record {number + 1}"
+        if number not in self.unused:
+            raise RecordError(f"{self.path}", f"no parse of {text[:60]!r}", "one for every sentence of the text file")
+        parse = self.parses[number]
+        try:
+            self._check(parse)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+            raise RecordError(where, "not a parsed sentence", "tokens, pos and dependency as in D2E2S") from None
+        if not same and SequenceMatcher(None, tokens, parse["tokens"], autojunk=False).ratio() < SAME_SENTENCE:
+            raise RecordError(where, f"another sentence than {text[:60]!r}", "a parse for every sentence of the text")
+        self.unused.discard(number)
+        return parse, where
+
+
+def told_triplets(parse: dict) -> list[tuple[int, int, int, int, str]] | None:
+    """The triplets of a D2E2S record, None where it does not tell them."""
+    try:
+        spans = [(entity["start"], entity["end"]) for entity in parse["entities"]]
+        return sorted(
+            {(*spans[pair["head"]], *spans[pair["tail"]], pair["type"][:3].upper()) for pair in parse["sentiments"]}
+        )
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return None
