@@ -1,26 +1,48 @@
-"""Table of training runs, from their results files, into a page.
+"""The README's table of training runs, from their results files.
 
-    python -m benchmarks.runs results/runs --page README.md
+    python -m benchmarks.runs results/runs.jsonl --page README.md
 
-Each file is the `all_results.json` of a run, under any name. Runs that differ only in their seed share a row.
+Runs that differ only in their seed share a row. Of the figures but that of test only the mean is shown, and runs that
+learned from further data are left out: the table has one recipe. `d2e2s compare` shows everything.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from d2e2s.reporting.compare import read_runs, table
+from d2e2s.reporting import compare
 
-from .report import write_between_marks
+from .report import markdown_table, write_between_marks
+
+TEST = "test_triplet_f1"
+SHOWN = ("eval_triplet_f1", TEST, "test_predicted_syntax_triplet_f1")
+
+
+def table(runs: Iterable[compare.Figures]) -> str:
+    """Markdown table, F1 in percent; a row for each data set and encoder."""
+    plain = [run for run in runs if "parser_train_sentences" not in run]
+    header = ["data", "encoder", "seeds", *(compare.FIGURES[name] for name in SHOWN)]
+    return markdown_table(header, [_row(each) for each in compare.configurations(plain)])
+
+
+def _row(found: compare.Configuration) -> list[str]:
+    cells = [_cell(name, found.values(name)) for name in SHOWN]
+    return [found.data, found.encoder, ", ".join(map(str, found.seeds)), *cells]
+
+
+def _cell(name: str, values: Sequence[float]) -> str:
+    return compare.percent(values if name == TEST or not values else [statistics.mean(values)])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("runs", type=Path)
     parser.add_argument("--page", type=Path, help="write the table between the page's `results` marks")
     arguments = parser.parse_args()
-    text = table(read_runs(arguments.folder))
+    text = table(compare.read_runs(arguments.runs))
     print(text)
     if arguments.page:
         write_between_marks(arguments.page, "results", text)
