@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
@@ -271,9 +273,37 @@ class TripletExtractionPipeline(Pipeline):
         ]
 
     def save_pretrained(self, save_directory: str | PathLike[Any], **kwargs: Any) -> None:
-        """Save model, processor and the pipeline's own code."""
-        super().save_pretrained(save_directory, **kwargs)
-        self.processor.save_pretrained(save_directory)
+        """Save model, processor and the pipeline's own code; all of them or, after an error, none.
+
+        Args:
+            kwargs: passed on to the model; with `push_to_hub=True` the `repo_id` is the folder's name unless given.
+
+        Raises:
+            OSError: the folder cannot be written; it is then as it was.
+        """
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("dtype", "torch_dtype", "attn_implementation"):
+            self.processor.tokenizer.init_kwargs.pop(
+                name, None
+            )  # the model's, which `pipeline` tells the tokenizer too
+        if kwargs.get("push_to_hub"):
+            kwargs.setdefault("repo_id", folder.resolve().name)
+        with TemporaryDirectory(prefix=".writing-", dir=folder) as new:
+            super().save_pretrained(new, **kwargs)
+            self.processor.save_pretrained(new, **kwargs)
+            _move(Path(new), folder)
+
+
+def _move(source: Path, folder: Path) -> None:
+    """Files of a new checkpoint take the place of those in `folder`; weights and checksums of an older one go."""
+    files = list(source.iterdir())
+    rights = (source / "config.json").stat().st_mode  # safetensors writes for its owner alone, whatever the umask
+    for file in files:
+        file.chmod(rights)
+        file.replace(folder / file.name)
+    for old in {*folder.glob("*.safetensors*"), *folder.glob("SHA256SUMS")} - {folder / file.name for file in files}:
+        old.unlink()
 
 
 def _batches(rows: Sequence[Row], lengths: Sequence[int], size: int) -> Iterator[list[int]]:

@@ -43,6 +43,8 @@ class CheckpointError(UserError):
 def seal(folder: Path, pattern: str = "*") -> None:
     """Put the files that match, in subfolders too, safely on the disk and their checksums beside them.
 
+    Whoever may read the folder may read them: safetensors writes for its owner alone, whatever the umask.
+
     Raises:
         OSError: a file that cannot be read, or no room.
     """
@@ -51,6 +53,8 @@ def seal(folder: Path, pattern: str = "*") -> None:
         to_disk(path)
     lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     write_text(folder / SUMS, "".join(lines))
+    for path in files:
+        path.chmod((folder / SUMS).stat().st_mode)
 
 
 def check(folder: Path) -> list[str]:

@@ -1,5 +1,8 @@
 """A stand-in for the Hub: what its HTTP API answers to a push and to a pull, on 127.0.0.1, from memory.
 
+    with running() as hub:
+        hub.connect(monkeypatch, tmp_path / "cache")  # this process, and those that it starts
+
 It records the requests. Large files go by LFS (`HF_HUB_DISABLE_XET=1`: a client with xet needs more than this),
 `.gitignore` is enforced, writing needs a token.
 """
@@ -15,13 +18,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+import pytest
 import yaml
 
 TOKEN = "hf_double"
 LARGE = 10_000_000
+ADDRESS = "{repo_id}/resolve/{revision}/{filename}"
 REPO = r"(?P<kind>models|datasets|spaces)/(?P<repo>[\w.-]+/[\w.-]+)"
 # How the addresses of files and of LFS begin: models have no prefix.
 FILES = r"/(?:(?P<kind>datasets|spaces)/)?(?P<repo>[\w.-]+/[\w.-]+)"
@@ -49,7 +55,8 @@ class Repository:
         return self.commits[-1][1]
 
     def commit(self, files: dict[str, bytes]) -> str:
-        digest = hashlib.sha1(repr((len(self.commits), sorted(files))).encode()).hexdigest()
+        hashes = sorted((path, _git_hash(content)) for path, content in files.items())
+        digest = hashlib.sha1(repr((len(self.commits), hashes)).encode()).hexdigest()
         self.commits.append((digest, files))
         return digest
 
@@ -97,6 +104,28 @@ class HubDouble:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes a fresh process take the double for the Hub."""
+        settings = {"HF_ENDPOINT": self.endpoint, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN}
+        return {**settings, "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
+
+    def connect(self, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+        """Make this process, which has read its environment long ago, take the double for the Hub; new ones too."""
+        for name, value in {**self.environment, "HF_HOME": str(cache)}.items():
+            monkeypatch.setenv(name, value)
+        for name, setting in {
+            "huggingface_hub.constants.ENDPOINT": self.endpoint,
+            "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE": f"{self.endpoint}/{ADDRESS}",
+            "huggingface_hub.constants.HF_HUB_DISABLE_XET": True,
+            "huggingface_hub.constants.HF_HUB_OFFLINE": False,
+            "huggingface_hub.constants.HF_HUB_CACHE": str(cache / "hub"),
+            "datasets.config.HF_ENDPOINT": self.endpoint,
+            "datasets.config.HF_HUB_OFFLINE": False,
+            "datasets.config.HF_DATASETS_CACHE": cache / "datasets",
+        }.items():
+            monkeypatch.setattr(name, setting)
 
     def handle(self, method: str, path: str, body: bytes, authorised: bool) -> Answer:
         routes: list[tuple[str, str, Callable[..., Answer]]] = [

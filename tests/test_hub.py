@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from datasets import load_dataset
 from elsewhere import run_elsewhere
-from hub_double import TOKEN, HubDouble, running
+from hub_double import HubDouble, running
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.utils import get_session
 from tiny_models import tiny_checkpoint, tiny_encoder
@@ -53,6 +53,14 @@ extract = pipeline(model=name, trust_remote_code=True)
 print(json.dumps({"scores": scores.tolist(), "triplets": extract(text, threshold=0.0)}))
 """
 
+LOAD_DATA = """
+import json
+from datasets import load_dataset
+
+loaded = load_dataset(sys.argv[1])
+print(json.dumps({split: list(rows) for split, rows in loaded.items()}))
+"""
+
 
 def here(folder: Path) -> dict[str, Any]:
     """What `LOAD` prints, from the installed package."""
@@ -72,19 +80,11 @@ def same(found: dict[str, Any], expected: dict[str, Any]) -> bool:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
-    """A running double; processes that this one starts know it by their environment."""
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubDouble]:
+    """A running double, known to this process and to those that it starts."""
     with running() as double:
-        for name, value in online(double).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", double.endpoint)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        double.connect(monkeypatch, tmp_path_factory.mktemp("cache"))
         yield double
-
-
-def online(double: HubDouble) -> dict[str, str]:
-    return {"HF_ENDPOINT": double.endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN}
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def test_trainer_pushes_what_a_fresh_process_loads_by_name(
     assert str(tmp_path).encode() not in files["config.json"] + files["tokenizer_config.json"] + files["README.md"]
     assert any(request.startswith("PUT /lfs/") for request in hub.requests)
 
-    printed = run_elsewhere(LOAD, tmp_path, "someone/tiny", TEXT, **online(hub))
+    printed = run_elsewhere(LOAD, tmp_path, "someone/tiny", TEXT, **hub.environment)
     assert same(json.loads(printed), here(tmp_path / "out"))
     pulled = [request for request in hub.requests if request.startswith("GET /someone/tiny/resolve/")]
     assert {request.rpartition("/")[2] for request in pulled} >= WHOLE - {"README.md", "all_results.json"}
@@ -221,15 +221,49 @@ def test_predictions_stay_here_whatever_pushes(hub: HubDouble, trained: Path) ->
     assert not [name for name in files if "predictions_" in name or name.startswith("checkpoint-")]
 
 
-def test_data_is_pushed_with_its_card_and_loads(hub: HubDouble, trained: Path, tmp_path: Path) -> None:
-    data = trained.parent / "data"
-    assert cli.main(["push", str(data), "someone/data"]) == 0
-    files = hub.repositories["datasets", "someone/data"].files
-    assert set(files) == {"README.md", "train.jsonl", "dev.jsonl", "test.jsonl"}
-    for name, content in files.items():
-        (tmp_path / name).write_bytes(content)
-    loaded = load_dataset(str(tmp_path), cache_dir=str(tmp_path / "cache"))
-    assert {split: len(rows) for split, rows in loaded.items()} == {"train": 12, "validation": 12, "test": 12}
+@pytest.fixture
+def splits() -> dict[str, list[dict[str, Any]]]:
+    """A few records of each split; the first one of dev has no triplet, so that its type is guessed from later ones."""
+    records = {split: read_records(SAMPLE / f"{split}.jsonl")[:12] for split in ("train", "dev", "test")}
+    records["dev"].sort(key=lambda record: len(record["triplets"]))
+    return records
+
+
+def load_fresh(name: str, folder: Path, **environment: str) -> dict[str, list[dict[str, Any]]]:
+    """The splits of a data set as plain `datasets` in a process of its own sees them."""
+    printed = run_elsewhere(LOAD_DATA, folder, name, **environment)
+    return json.loads(printed.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_pushed_data_loads_by_its_name_and_from_the_cache_offline(
+    hub: HubDouble, splits: dict[str, list[dict[str, Any]]], suffix: str, tmp_path: Path
+) -> None:
+    for split, records in splits.items():
+        write_records(tmp_path / "mine" / f"{split}.{suffix}", records)
+    write_dataset_card(tmp_path / "mine", "Mine", "Reviews.", splits, "cc0-1.0", "en", suffix)
+    assert cli.main(["push", str(tmp_path / "mine"), "someone/mine"]) == 0
+    files = hub.repositories["datasets", "someone/mine"].files
+    assert set(files) == {"README.md", *(f"{split}.{suffix}" for split in splits)}
+
+    expected = {"train": splits["train"], "validation": splits["dev"], "test": splits["test"]}
+    assert load_fresh("someone/mine", tmp_path, **hub.environment) == expected
+    hub.requests.clear()
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    assert load_fresh("someone/mine", tmp_path, **{**hub.environment, **offline}) == expected
+    assert not hub.requests
+
+
+def test_data_that_is_pushed_again_is_loaded_anew(
+    hub: HubDouble, splits: dict[str, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    """In this process, which `hub` has connected."""
+    for records in (splits["train"], splits["train"][::-1]):
+        write_records(tmp_path / "train.jsonl", records)
+        write_dataset_card(tmp_path, "Mine", "Reviews.", {"train": records}, "cc0-1.0")
+        assert cli.main(["push", str(tmp_path), "someone/mine"]) == 0
+        assert load_dataset("someone/mine", split="train").to_list() == records
 
 
 def test_data_without_a_licence_is_pushed_as_private_only(
