@@ -27,13 +27,13 @@ from ..data_scripts.records import Record, read_records, write_records
 from ..encoders import encoder_origin, fit_window, hub_name, resolve_encoder
 from ..errors_d2e2s import UserError
 from ..evaluation.calibration import PairDecisions, calibration_figures, fit_temperature, pair_decisions
-from ..evaluation.results import RESULTS, choices_of, data_name
+from ..evaluation.results import RESULTS, ResultsError, choices_of, data_name, read_run
 from ..evaluation.syntax import evaluate_parser, parser_dataset, read_trees, relation_labels
 from ..evaluation.thresholds import to_triplets
 from ..hub import keep_private
 from ..modeling_d2e2s import D2E2SForTripletExtraction
 from ..processing_d2e2s import D2E2SProcessor
-from ..reporting.card import CardError, read_figures, write_card
+from ..reporting.card import write_card
 from .arguments import Arguments, DataArguments, TripletTrainingArguments
 from .costs import Costs, PeekAtTest
 from .distributed import check_shared
@@ -540,8 +540,8 @@ def _checkpoint_origin(start: str) -> Figures:
     if not Path(start).is_dir():
         return plain
     try:
-        before = read_figures(Path(start))
-    except CardError as error:
+        before = read_run(Path(start))
+    except ResultsError as error:
         logger.warning("what the checkpoint was trained on is not known: %s", error)
         return plain
     if "train_sentences" not in before:  # a run that only scored the checkpoint has put its own figures there
@@ -561,8 +561,8 @@ def _seed(arguments: Arguments) -> int:
     if arguments.model.ensemble_of is None:
         return arguments.training.seed
     try:
-        return int(read_figures(Path(arguments.model.ensemble_of[0]))["seed"])
-    except CardError:
+        return int(read_run(Path(arguments.model.ensemble_of[0]))["seed"])
+    except ResultsError:
         return arguments.training.seed
 
 
