@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .processing_d2e2s import D2E2SInputs, D2E2SProcessor
+from .errors_d2e2s import UserError
+from .inputs_d2e2s import D2E2SInputs
 
 
 @dataclass
@@ -24,13 +25,18 @@ class DataCollatorForTripletExtraction:
         ValueError: for malformed records, and if only some have triplets, unless `allow_unlabelled`.
     """
 
-    processor: D2E2SProcessor
+    processor: Any  # a D2E2SProcessor; it imports this file, which so travels with it
     pad_to_multiple_of: int | None = None
     return_labels: bool = True
     allow_unlabelled: bool = False
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> D2E2SInputs:
         raw = [feature for feature in features if "input_ids" not in feature]
+        if any("tokens" not in feature for feature in raw):
+            raise UserError(
+                f"a batch without tokens and input_ids, but with {', '.join(raw[0]) or 'nothing'}: set "
+                "remove_unused_columns=False in the TrainingArguments, or train with TripletTrainer"
+            )
         made = iter(self.processor.encode_records(raw) if raw else ())
         encoded = [feature if "input_ids" in feature else next(made) for feature in features]
         if not self.return_labels:

@@ -15,6 +15,7 @@ import torch
 from tokenizers.pre_tokenizers import PreTokenizer
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
+from .collator_d2e2s import DataCollatorForTripletExtraction as DataCollatorForTripletExtraction  # so it travels
 from .errors_d2e2s import UserError
 from .inputs_d2e2s import D2E2SInputs, mask, padded, padded_labels
 from .labels_d2e2s import SENTIMENTS

@@ -247,7 +247,7 @@ def test_a_model_that_needs_heads_shows_no_raw_text(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no such file"), ("{", "not the figures of a training run"), ("{}", "not the figures of a training run")],
+    [(None, "no such file"), ("{", "no results of a run"), ("{}", "no results of a run")],
 )
 def test_a_folder_without_figures_is_refused(
     run: Run, content: str | None, message: str, capsys: pytest.CaptureFixture[str]

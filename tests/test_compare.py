@@ -11,12 +11,13 @@ import pytest
 from test_drawing import EVIL, Page
 
 from d2e2s import cli
+from d2e2s.evaluation.results import read_run, read_runs
 from d2e2s.reporting import compare
 from d2e2s.reporting.markdown import markdown_table
 
 
 def run(seed: int, f1: float, data: str = "d", **config: Any) -> dict[str, Any]:
-    figures = {name: f1 + place / 100 for place, name in enumerate({**compare.FIGURES, **compare.RADAR})}
+    figures = {name: f1 + place / 100 for place, name in enumerate(compare.FIGURES)}
     arguments = {"config": config, "data": {"dataset_name": data}, "training": {"num_train_epochs": 1}}
     return {"seed": seed, "encoder": "e", "arguments": arguments, **figures}
 
@@ -24,20 +25,37 @@ def run(seed: int, f1: float, data: str = "d", **config: Any) -> dict[str, Any]:
 RUNS = [run(1, 0.5), run(2, 0.7), run(1, 0.55, fusion_type="tin")]
 
 
-def write(folder: Path, runs: list[dict[str, Any]]) -> Path:
-    folder.mkdir(exist_ok=True)
-    for number, results in enumerate(runs):
-        (folder / f"{number}.json").write_text(json.dumps(results), encoding="utf-8")
-    return folder
+def write(path: Path, runs: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(results) + "\n" for results in runs), encoding="utf-8")
+    return path
 
 
-def test_a_run_folder_a_file_and_a_folder_of_files_are_read(tmp_path: Path) -> None:
-    write(tmp_path / "many", RUNS[:2])
+def test_a_run_folder_a_file_and_a_line_for_each_run_are_read(tmp_path: Path) -> None:
+    many = write(tmp_path / "many.jsonl", RUNS[:2])
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "all_results.json").write_text(json.dumps(RUNS[2]), encoding="utf-8")
+    one = write(tmp_path / "run" / "all_results.json", RUNS[2:])
     (tmp_path / "run" / "config.json").write_text("{}", encoding="utf-8")
-    assert compare.read_runs(tmp_path / "run", tmp_path / "many") == [RUNS[2], *RUNS[:2]]
-    assert compare.read_runs(tmp_path / "many" / "1.json") == [RUNS[1]]
+    assert read_runs(tmp_path / "run", many) == [RUNS[2], *RUNS[:2]]
+    assert read_runs(one) == [read_run(tmp_path / "run")] == [RUNS[2]]
+
+
+def test_the_table_has_every_figure() -> None:
+    """Each under its own name, whatever the others are."""
+    shown = {
+        "eval_triplet_f1": "dev triplet F1",
+        "test_triplet_f1": "test triplet F1",
+        "test_predicted_syntax_triplet_f1": "same, no heads given",
+        "test_aspect_f1": "aspect F1",
+        "test_opinion_f1": "opinion F1",
+        "test_parser_uas": "UAS, test parses",
+        "parser_test_uas": "UAS, gold trees",
+    }
+    figures = {name: (10 + place) / 100 for place, name in enumerate(shown)}
+    header, _, row = compare.table([{**run(1, 0.5), **figures}]).splitlines()
+    cells = dict(zip(header.split(" | "), row.split(" | "), strict=True))
+    assert [cells.get(label, cells.get(f"{label} |", "")).rstrip(" |") for label in shown.values()] == [
+        f"{value * 100:.2f}" for value in figures.values()
+    ]
 
 
 def test_configurations_are_told_apart_by_what_differs() -> None:
@@ -106,18 +124,15 @@ def test_page_has_a_row_and_a_plot_with_every_label() -> None:
     other = run(3, 0.4, data="other", fusion_type="none")
     page = Page(compare.page([*RUNS, other]))
     assert len(page.named("tr")) == 4
-    assert [svg["aria-label"] for svg in page.named("svg")] == [
-        "test triplet F1, %",
-        "radar plot, %",
-        "test triplet F1, %",
-    ]
-    assert page.text.count("tin") >= 3  # table, plot, radar
+    assert [svg["aria-label"] for svg in page.named("svg")] == ["test triplet F1, %"] * 2
+    assert page.text.count("tin") >= 2  # table, plot
 
 
-def test_no_radar_plot_of_figures_without_spread() -> None:
-    same = [run(1, 0.5), run(1, 0.5, fusion_type="tin")]
-    assert not compare.radar_names(compare.configurations(same))
-    assert len(Page(compare.page(same)).named("svg")) == 1
+def test_without_a_common_figure_there_is_no_plot() -> None:
+    one, other = run(1, 0.5), run(1, 0.5, fusion_type="tin")
+    del one["test_triplet_f1"], other["eval_triplet_f1"]
+    page = Page(compare.page([one, other]))
+    assert not page.named("svg") and "nothing to plot" in page.text
 
 
 def test_names_stay_text_on_the_page() -> None:
@@ -129,12 +144,12 @@ def test_names_stay_text_on_the_page() -> None:
 @pytest.mark.parametrize("suffix", [".html", ".md", ".json"])
 def test_command_writes_every_format(tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"out{suffix}"
-    assert cli.main(["compare", str(write(tmp_path / "runs", RUNS)), "--out", str(out)]) == 0
+    assert cli.main(["compare", str(write(tmp_path / "runs.jsonl", RUNS)), "--out", str(out)]) == 0
     assert "60.00 ± 14.14" in out.read_text(encoding="utf-8") or suffix == ".json"
 
 
 def test_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["compare", str(write(tmp_path / "runs", RUNS))]) == 0
+    assert cli.main(["compare", str(write(tmp_path / "runs.jsonl", RUNS))]) == 0
     assert capsys.readouterr().out == compare.table(RUNS)
 
 
@@ -144,7 +159,7 @@ def test_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[
         (None, "o.md", "no such file"),
         ("{}", "o.md", "no results of a run"),
         ("[1]", "o.md", "no results of a run"),
-        ("no json", "o.md", "no results of a run"),
+        ("no json", "o.md", "run.json: no results of a run"),
         (json.dumps(RUNS[0]), "o.pdf", "cannot write this kind of file"),
     ],
 )
@@ -158,6 +173,25 @@ def test_what_cannot_be_read_or_written_is_one_line(
     error = capsys.readouterr().err
     assert message in error and error.startswith("error: ") and error.count("\n") == 1
     assert not (tmp_path / out).exists()
+
+
+def test_the_line_of_a_file_that_is_no_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "runs.jsonl"
+    path.write_text(f"{json.dumps(RUNS[0])}\n\n{{}}\n", encoding="utf-8")
+    assert cli.main(["compare", str(path)]) == 2
+    assert "runs.jsonl:3: no results of a run" in capsys.readouterr().err
+
+
+def test_runs_that_differ_in_their_seed_share_a_row() -> None:
+    (row,) = compare.rows([run(1, 0.5), run(2, 0.7)])
+    assert row[3] == "1, 2" and row[4] == "60.00 ± 14.14"
+    with pytest.raises(ValueError, match="two results of one seed"):
+        compare.rows([run(1, 0.5), run(1, 0.5)])
+
+
+def test_a_label_of_the_data_stands_before_its_folder() -> None:
+    labelled = {**run(1, 0.5), "data_label": "mine"}
+    assert compare.rows([labelled])[0][0] == "mine"
 
 
 def test_cells_with_a_bar_do_not_break_the_table() -> None:

@@ -106,7 +106,7 @@ def test_tree_shrinks_to_its_place_while_it_can_be_read() -> None:
     svg = Page(drawing.tree(["food"] * 20, [0, *[1] * 19])).named("svg")[0]
     width, height = float(svg["width"] or 0), float(svg["height"] or 0)
     assert [float(number) for number in str(svg["viewbox"]).split()] == [0, 0, width, height]
-    assert f"max-width: 100%; min-width: {drawing.SHRINKS_TO * width:.0f}px; height: auto" in str(svg["style"])
+    assert f"max-width: 100%; min-width: {0.7 * width:.0f}px; height: auto" in str(svg["style"])
 
 
 def test_words_of_a_tree_do_not_touch() -> None:

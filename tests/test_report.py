@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_drawing import EVIL, Page
-from tiny_runs import command, write_data
+from tiny_runs import command, main, write_data
 
 from d2e2s import cli
+from d2e2s.checkpoints import CheckpointError
 from d2e2s.evaluation import analysis
 from d2e2s.evaluation.analysis import Sentence, outcomes
 from d2e2s.metrics.aste.scoring import Count, Triplet, triplet_metrics
 from d2e2s.reporting import report
-from d2e2s.training import run as train
 
 FOOD = (0, 1, 2, 3, "POS")
 
@@ -128,7 +129,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record["tokens"][0] = EVIL.replace(" ", "\xa0")
     (data / "test.jsonl").write_text("\n".join([json.dumps(record), *lines[1:]]) + "\n", encoding="utf-8")
     out = tmp_path_factory.mktemp("run") / "out"
-    assert train.main(command(data, out, dataset_name=EVIL, eval_strategy="epoch")) == 0
+    assert main(command(data, out, dataset_name=EVIL, eval_strategy="epoch")) == 0
     return out
 
 
@@ -199,6 +200,16 @@ def test_given_heads_are_drawn_and_predicted_ones_without(folder: Path) -> None:
     given, own = report.drawn_graphs(run, record), report.drawn_graphs(run, {**record, "heads": None, "deprels": None})
     assert all(relation in given["tree"] for relation in set(record["deprels"]) - {"root"})
     assert own["tree"] and len(own["maps"]) == 2
+
+
+def test_weights_that_are_not_those_of_their_checksum_are_refused(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged or changed since it was saved"):
+        report.read_run(copy)
 
 
 @pytest.mark.parametrize(

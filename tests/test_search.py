@@ -14,10 +14,9 @@ from d2e2s import cli
 from d2e2s.data_scripts.records import read_records, write_records
 from d2e2s.study.plan import Values
 from d2e2s.study.search import read_space, suggest
-from d2e2s.training.config_files import parse_arguments
 from d2e2s.training.averaging import AveragedWeights
-from d2e2s.training.trainer import TripletTrainer
-from d2e2s.training.trainer import DivergedError
+from d2e2s.training.config_files import parse_arguments
+from d2e2s.training.trainer import DivergedError, TripletTrainer
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"

@@ -30,7 +30,7 @@ from d2e2s.evaluation.thresholds import choose_threshold, keep_confident, to_tri
 from d2e2s.metrics.aste.scoring import triplet_metrics
 from d2e2s.prediction.predict import load_pipeline
 from d2e2s.reporting.compare import describe
-from d2e2s.training.arguments import Arguments, ConfigArguments, DataArguments
+from d2e2s.training.arguments import Arguments, ConfigArguments
 from d2e2s.training.config_files import parse_arguments
 from d2e2s.training.data import unreachable, warn_of_faults
 from d2e2s.training.record import device_name, precision
@@ -131,13 +131,13 @@ def test_later_file_overrides_earlier(words: Callable[..., list[str]], tmp_path:
 
 def test_null_takes_back_what_an_earlier_file_says(words: Callable[..., list[str]], tmp_path: Path) -> None:
     files = [tmp_path / f"{number}.yaml" for number in range(3)]
-    files[0].write_text("adversarial_distance: 1.0\nearly_stopping_patience: 3\nfurther_train_file: [a, b]\nseed: 3\n")
-    files[1].write_text("adversarial_distance: null\nearly_stopping_patience:\nfurther_train_file: null\n")
+    files[0].write_text("adversarial_distance: 1.0\nearly_stopping_patience: 3\nparser_file: [a, b]\nseed: 3\n")
+    files[1].write_text("adversarial_distance: null\nearly_stopping_patience:\nparser_file: null\n")
     files[2].write_text("early_stopping_patience: 2\n")
     arguments = parse_arguments([*map(str, files), *words()])
     training = arguments.training
     assert (training.adversarial_distance, training.early_stopping_patience, training.seed) == (0.0, 2, 3)
-    assert not arguments.data.further_train_file
+    assert not arguments.data.parser_file
 
 
 def test_where_the_model_starts_from_is_said_by_the_last_source(
@@ -375,7 +375,8 @@ def test_predictions_come_in_the_order_of_the_data(words: Callable[..., list[str
     trainer = make_trainer(parse_arguments(words(per_device_eval_batch_size=3)))
     dataset = trainer.eval_dataset
     output = trainer.predict(dataset)
-    assert dataset["length"] != sorted(dataset["length"], reverse=True)
+    lengths = [len(pieces) for pieces in dataset["input_ids"]]
+    assert lengths != sorted(lengths, reverse=True)
     for labels, rows in zip(dataset["labels"], output.label_ids.tolist(), strict=True):
         assert [row for row in rows if row[0] != -100] == labels
     alone = trainer.predict(dataset.select([4]))
@@ -778,47 +779,6 @@ def test_predictions_are_shown(words: Callable[..., list[str]], data: Path, caps
     assert sentences[0] in shown and sentences[1] in shown and sentences[2] not in shown
 
 
-def test_further_data_joins_the_training_without_what_is_scored(
-    words: Callable[..., list[str]], data: Path, tmp_path: Path
-) -> None:
-    """Of two files each new sentence is learned once; one that another split holds, however it is split, is not."""
-    new = [{**r, "id": f"new-{i}"} for i, r in enumerate(read_records(SAMPLE / "train.jsonl")) if len(r["tokens"]) > 15]
-    held = [
-        {"id": r["id"], "tokens": ["".join(r["tokens"][:2]).upper(), *r["tokens"][2:]], "triplets": []}
-        for r in read_records(data / "test.jsonl")
-    ]
-    files = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
-    write_records(files[0], [*new[:5], *held, *read_records(data / "dev.jsonl")])
-    write_records(files[1], [*new[3:7], *read_records(data / "train.jsonl")])
-    plain = words(num_train_epochs=1, do_predict=None)
-    figures = run(parse_arguments([*plain, "--further_train_file", *map(str, files)]))
-    assert figures["further_train_sentences"] == 7
-    assert figures["train_sentences"] == SIZES["train"] + 7
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    named = f"{tmp_path.name} (licence: not stated), {tmp_path.name} (licence: not stated)"
-    assert card.count(f" Also trained on 7 sentences of {named}.") == 1
-    with pytest.raises(ValueError, match="--further_train_file is for training"):
-        parse_arguments([*words(do_train=None), "--further_train_file", str(files[0])])
-
-
-def test_held_out_sentences_are_not_trained_on(words: Callable[..., list[str]], data: Path, tmp_path: Path) -> None:
-    """Neither those of the train split nor those of further data, however they are split; given twice is held once."""
-    train, other = read_records(data / "train.jsonl"), read_records(SAMPLE / "train.jsonl")
-    new = [{**r, "id": f"new-{i}"} for i, r in enumerate(other) if len(r["tokens"]) > 15]
-    held = [{"id": r["id"], "tokens": ["".join(r["tokens"]).upper()], "triplets": []} for r in (*train[:3], *new[:2])]
-    files = [tmp_path / "held.jsonl", tmp_path / "further.jsonl"]
-    write_records(files[0], held)
-    write_records(files[1], new[:6])
-    plain = words(num_train_epochs=1, do_predict=None)
-    both = ["--further_train_file", str(files[1]), "--held_out_file", str(files[0]), str(files[0])]
-    figures = run(parse_arguments([*plain, *both]))
-    assert figures["train_sentences"] == SIZES["train"] - 3 + 4 and figures["further_train_sentences"] == 4
-    with pytest.raises(ValueError, match=r"--held_out_file leaves no sentence of \S*train\.jsonl"):
-        run(parse_arguments([*plain, "--held_out_file", str(data / "train.jsonl")]))
-    with pytest.raises(ValueError, match="--held_out_file is for training"):
-        parse_arguments([*words(do_train=None), "--held_out_file", str(files[0])])
-
-
 def test_training_that_goes_on_says_what_the_checkpoint_was_trained_on(
     words: Callable[..., list[str]], finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -826,7 +786,7 @@ def test_training_that_goes_on_says_what_the_checkpoint_was_trained_on(
     before = json.loads((finished / "all_results.json").read_text(encoding="utf-8"))
     plain = {"encoder_name_or_path": None, "head_size": None, "parser_size": None, "num_train_epochs": 1}
     once = run(parse_arguments(words(**plain, model_name_or_path=finished)))
-    title = DataArguments(**before["arguments"]["data"]).title()
+    title = before["data_label"]
     step = {"data": title, "sentences": SIZES["train"], "licences": ["not stated"]}
     assert once["earlier_training"] == [step] and "earlier_training" not in before
     assert (once["encoder"], once["base_model"]) == (before["encoder"], before["base_model"])
@@ -919,7 +879,7 @@ def test_a_run_that_averaged_is_not_resumed_without(
 ) -> None:
     assert main(words(num_train_epochs=1)) == 0
     assert main(words(resume_from_checkpoint=True, ema_decay=0)) == 2
-    assert "resume it with its own --ema_decay" in capsys.readouterr().err
+    assert "its run had ema_decay 0.99, now 0.0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["ema_decay", "token_mask_rate"])

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import re
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,21 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..configuration_d2e2s import D2E2SConfig
-from ..data_scripts.files import write_text
+from ..data_scripts.files import write_marked
 from ..encoders import hub_name
 from ..errors_d2e2s import UserError
-from ..evaluation.results import CHOICES, RESULTS, Figures, data_name, recipe_of, trained_with
+from ..evaluation.results import (
+    CHOICES,
+    Figures,
+    data_name,
+    mean_and_deviation,
+    percent,
+    read_run,
+    recipe_of,
+    trained_with,
+)
 from ..pipeline_d2e2s import TASK
+from .markdown import markdown_table
 
 # What the model-index holds: metric id, end of the figure's name, and the name for people.
 METRICS = (
@@ -66,10 +74,6 @@ CITATION = """@inproceedings{zhao-etal-2024-dual-encoder,
 }"""
 
 
-class CardError(UserError):
-    """A folder that no card can be written from."""
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="output folder of the run")
     parser.add_argument("--name", help="what the card calls the model, such as its Hub repository; default: the folder")
@@ -93,7 +97,9 @@ def add_card_arguments(parser: argparse.ArgumentParser) -> None:
 def write_card(
     folder: Path, name: str | None = None, seeds: Sequence[Path] = (), licence: str | None = None
 ) -> ModelCard:
-    """Write `README.md` into the folder of a run; it holds figures of results files and no others.
+    """Write `README.md` into the folder of a run, unless somebody wrote or changed the one that is there.
+
+    It holds figures of results files and no others.
 
     Args:
         name: what the card calls the model: its Hub repository; else the folder's name.
@@ -101,11 +107,11 @@ def write_card(
         licence: of the weights.
 
     Raises:
-        CardError: no figures, figures that cannot be read, or seeds that are not seeds of this run.
+        UserError: no figures, figures that cannot be read, or seeds that are not seeds of this run.
         OSError: a file that is missing or cannot be written.
     """
-    figures, config = read_figures(folder), D2E2SConfig.from_pretrained(folder)
-    runs = [figures, *map(read_figures, seeds)]
+    figures, config = read_run(folder), D2E2SConfig.from_pretrained(folder)
+    runs = [figures, *map(read_run, seeds)]
     check_seeds(runs, [folder, *seeds])
     carbon = read_emissions(folder)
     name = name or folder.resolve().name
@@ -120,46 +126,29 @@ def write_card(
         f"## Citation\n\n```bibtex\n{CITATION}\n```",
     ]
     card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n")
-    write_text(folder / "README.md", str(card))
+    write_marked(folder / "README.md", str(card))
     return card
 
 
 # --- what the run left --------------------------------------------------------------------------------------
 
 
-def read_figures(folder: Path) -> dict[str, Any]:
-    """The figures of a run.
-
-    Raises:
-        CardError: there are none, or they cannot be read.
-    """
-    path = folder / RESULTS
-    if not path.is_file():
-        raise CardError(f"{path}: no such file; expected the figures that a training run leaves")
-    try:
-        figures = json.loads(path.read_text(encoding="utf-8"))
-        figures["arguments"]["data"]
-        return figures
-    except (ValueError, KeyError, TypeError) as error:
-        raise CardError(f"{path}: not the figures of a training run ({type(error).__name__}: {error})") from None
-
-
 def check_seeds(runs: Sequence[Figures], folders: Sequence[Path]) -> None:
     """Whether the runs differ in their seed, and in nothing else that their figures depend on.
 
     Raises:
-        CardError: which run differs, and in what.
+        UserError: which run differs, and in what.
     """
     first = recipe_of(runs[0])
     for run, folder in zip(runs[1:], folders[1:], strict=True):
         other = recipe_of(run)
         different = sorted(key for key in first | other if first.get(key) != other.get(key))
         if different:
-            raise CardError(
+            raise UserError(
                 f"{folder}: another recipe than {folders[0]} ({', '.join(different)}); --seeds takes others"
             )
     if len({run["seed"] for run in runs}) < len(runs):
-        raise CardError(f"two runs of one seed among {', '.join(map(str, folders))}: give each seed once")
+        raise UserError(f"two runs of one seed among {', '.join(map(str, folders))}: give each seed once")
 
 
 def base_model(figures: Figures) -> str | None:
@@ -235,18 +224,12 @@ def dataset_id(name: str) -> str:
 
 def _values(runs: Sequence[Figures], key: str, name: str) -> list[tuple[str, Any]]:
     """The value of this model, and of all seeds."""
-    if not all(key in run for run in runs):
-        return []
-    values = [(name, runs[0][key])]
-    if len(runs) > 1:
-        mean, spread = _spread(runs, key)
-        values.append((f"{name}, mean and standard deviation of {len(runs)} seeds", f"{mean:.4f} ± {spread:.4f}"))
+    found = _of_each(runs, key)
+    values: list[tuple[str, Any]] = [(name, value) for value in found[:1]]
+    if len(found) > 1:
+        mean, deviation = mean_and_deviation(found)
+        values.append((f"{name}, mean and standard deviation of {len(runs)} seeds", f"{mean:.4f} ± {deviation:.4f}"))
     return values
-
-
-def _spread(runs: Sequence[Figures], key: str) -> tuple[float, float]:
-    figures = [run[key] for run in runs]
-    return statistics.mean(figures), statistics.stdev(figures)
 
 
 # --- sections -----------------------------------------------------------------------------------------------
@@ -272,47 +255,39 @@ def limits(config: D2E2SConfig, figures: Figures) -> str:
     """Where it fails: by construction, and by its figures."""
     names = {**{label: f"`{label}` triplets" for label in config.sentiment_labels}, **GROUPS}
     prefix = next((prefix for prefix in INDEXED if f"{prefix}_triplet_f1" in figures), None)
-    rows = [
-        (figures[f"{prefix}_triplet_f1_{group}"], text)
-        for group, text in names.items()
-        if f"{prefix}_triplet_f1_{group}" in figures
-    ]
+    keys = {f"{prefix}_triplet_f1_{group}": text for group, text in names.items()}
+    rows = sorted((figures[key], text) for key, text in keys.items() if key in figures)
     parts = [
         "## Where it fails",
         f"It finds no aspect or opinion of more than {config.max_span_width} words, none that is only implied, and no "
         f"pair across sentences. Trained on {data_name(figures)}: expect less on other domains and languages.",
     ]
     if rows and prefix is not None:
-        table = [f"| {text} | {100 * value:.2f} |" for value, text in sorted(rows)]
-        parts.append("\n".join([f"| worst first | triplet F1 on {SPLITS[prefix]} |", "|---|---|", *table]))
+        header = ["worst first", f"triplet F1 on {SPLITS[prefix]}"]
+        parts.append(markdown_table(header, [[text, percent([value])] for value, text in rows]).strip())
     return "\n\n".join(parts)
 
 
 def results(runs: Sequence[Figures]) -> str:
     """Table of exact-match micro figures in percent; a split that was not scored has no row."""
-    figures = runs[0]
+    figures, several = runs[0], len(runs) > 1
     rows = [
-        f"| {split} | {kind} | " + " | ".join(f"{100 * figures[f'{prefix}_{kind}_{m}']:.2f}" for m in MEASURES)
-        + _seeds_cell(runs, f"{prefix}_{kind}_f1") + " |"
+        [split, kind, *(percent([figures[f"{prefix}_{kind}_{measure}"]]) for measure in MEASURES)]
+        + [percent(_of_each(runs, f"{prefix}_{kind}_f1"))] * several
         for prefix, split in SPLITS.items()
         for kind in KINDS
         if all(f"{prefix}_{kind}_{measure}" in figures for measure in MEASURES)
-    ]  # fmt: skip
+    ]
     if not rows:
         return "## Results\n\nThis run scored nothing."
-    columns = ["split", "what", "F1", "precision", "recall"] + [f"F1 of {len(runs)} seeds"] * (len(runs) > 1)
-    head = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    columns = ["split", "what", "F1", "precision", "recall"] + [f"F1 of {len(runs)} seeds"] * several
     notes = [*_selection(runs), *calibration(figures), *parser(figures), *speed(figures)]
-    return "\n".join(["## Results", "", *head, *rows, "", "\n\n".join(notes)])
+    return "\n\n".join(["## Results", markdown_table(columns, rows).strip(), *notes])
 
 
-def _seeds_cell(runs: Sequence[Figures], key: str) -> str:
-    if len(runs) == 1:
-        return ""
-    if not all(key in run for run in runs):
-        return " |"
-    mean, spread = _spread(runs, key)
-    return f" | {100 * mean:.2f} ± {100 * spread:.2f}"
+def _of_each(runs: Sequence[Figures], key: str) -> list[float]:
+    """The figure of each run; none if one of them has not measured it."""
+    return [run[key] for run in runs] if all(key in run for run in runs) else []
 
 
 def _selection(runs: Sequence[Figures]) -> list[str]:
@@ -342,13 +317,19 @@ def _chosen_on_dev(figures: Figures) -> str:
     return "The epoch and the decision threshold were selected on dev"
 
 
+def _before(figures: Figures, prefix: str) -> str:
+    """The error without the temperature, where it was measured: on dev."""
+    key = f"{prefix}_ece_before"
+    return f"{figures[key]:.4f} before, after " if key in figures else ""
+
+
 def calibration(figures: Figures) -> list[str]:
     """What the scores are worth: a paragraph, or none."""
     errors = [
-        f"{split} {figures[f'{prefix}_ece_before']:.4f} before, {figures[f'{prefix}_ece_after']:.4f} after "
+        f"{split} {_before(figures, prefix)}{figures[f'{prefix}_ece_after']:.4f} "
         f"({figures[f'{prefix}_ece_returned']:.4f} over the triplets returned)"
         for prefix, split in SPLITS.items()
-        if f"{prefix}_ece_before" in figures
+        if f"{prefix}_ece_after" in figures
     ]
     fitted = f" (T = {figures['temperature']:.3f})" if "temperature" in figures else ""
     text = f"Scores are calibrated on dev by one temperature{fitted}. Expected calibration error of the candidate "
@@ -414,35 +395,22 @@ print(processor.post_process_triplets(outputs, inputs))
 
 def training(figures: Figures, carbon: Mapping[str, Any] | None) -> str:
     """The data, everything that was not left at the model's defaults, the training arguments, and what it cost."""
-    values = {**figures["arguments"]["config"], **trained_with(figures)}
-    rows = [f"| `{name}` | {value} |" for name, value in values.items() if value is not None]
-    table = ["| argument | value |", "|---|---|", *rows]
-    data = (
-        f"Data: {data_name(figures)}; licence: {_licence(figures)}.{further_data(figures)}{earlier_training(figures)}"
-    )
+    parts = [f"Data: {data_name(figures)}; licence: {_licence(figures)}.{earlier_training(figures)}"]
     if "ensemble_size" in figures:  # what it was made with is not what its models were trained with
-        data, table = ensemble_training(figures), []
+        parts = [ensemble_training(figures)]
+    else:
+        values = {**figures["arguments"]["config"], **trained_with(figures)}
+        rows = [[f"`{name}`", str(value)] for name, value in values.items() if value is not None]
+        parts.append(markdown_table(["argument", "value"], rows).strip())
     versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
     size = (
         f"{figures['parameters']:,} parameters, of which {figures['encoder_parameters']:,} in the encoder; {versions}."
     )
-    return "\n".join(["## Training", "", data, "", *table, "", size, *cost(figures, carbon)])
+    return "\n\n".join(["## Training", *parts, "\n".join([size, *cost(figures, carbon)])])
 
 
 def _licence(figures: Figures) -> str:
     return figures.get("data_card", {}).get("licence") or "not stated"
-
-
-def further_data(figures: Figures) -> str:
-    """What `--further_train_file` added, a sentence that follows another; empty if nothing."""
-    if "further_train_sentences" not in figures:
-        return ""
-    files, cards = figures["arguments"]["data"]["further_train_file"], figures["further_data_cards"]
-    named = [
-        f"{Path(file).parent.name} (licence: {card.get('licence') or 'not stated'})"
-        for file, card in zip(files, cards, strict=True)
-    ]
-    return f" Also trained on {figures['further_train_sentences']} sentences of {', '.join(named)}."
 
 
 def earlier_training(figures: Figures) -> str:

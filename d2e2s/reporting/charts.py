@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 from cycler import cycler
@@ -95,13 +96,38 @@ def to_file(figure: Figure, title: str, description: str) -> str:
 def _parts(figure: Figure) -> tuple[str, str]:
     """The view box of a figure's SVG, and the rest of it, from after the opening tag."""
     file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata=NO_METADATA)
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata=NO_METADATA)
     found = re.search(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>", file.getvalue())
     assert found is not None  # matplotlib always writes one
     inside = re.sub(r"<style.*?</style>|<metadata>.*?</metadata>", "", file.getvalue()[found.end() :], flags=re.DOTALL)
     for colour, variable in COLOURS.items():
         inside = inside.replace(colour, variable)
     return found[1], inside
+
+
+class Spread(NamedTuple):
+    """A row of a chart: its name, the figure of each seed, and what stands around their mean, in [0, 1]."""
+
+    name: str
+    values: Sequence[float]
+    interval: tuple[float, float]
+
+
+def spread_chart(title: str, rows: Sequence[Spread]) -> Figure:
+    """A line for each row, in percent: every seed a point, the mean a stroke, the interval a band."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 1.2 + 0.36 * len(rows)), layout="constrained")
+        axes = figure.add_subplot(title=plain(title))
+        for place, (_, values, (low, high)) in enumerate(rows):
+            mean = 100 * statistics.mean(values)
+            axes.barh(place, 100 * (high - low), left=100 * low, height=0.5, color=SERIES[0], alpha=0.2)
+            axes.plot([mean, mean], [place - 0.25, place + 0.25], color=SERIES[0])
+            axes.scatter([100 * value for value in values], [place] * len(values), s=20, color=SERIES[0], zorder=3)
+        axes.set_yticks(range(len(rows)), [plain(row.name) for row in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+    return figure
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]], best_step: int | None) -> list[Markup]:

@@ -1,9 +1,9 @@
-"""Several runs side by side: a table, a plot of every seed, a radar plot.
+"""Several runs side by side: a table, and a plot of every seed.
 
 d2e2s compare outputs/14res outputs/14res-tin --out compare.html
-d2e2s compare results/runs --out compare.md
+d2e2s compare results/runs.jsonl --out compare.md
 
-Each run is an output folder of `run_aste.py`, its `all_results.json` under any name, or a folder of such files. Runs
+Each run is an output folder of `run_aste.py`, its `all_results.json` under any name, or a line of a `.jsonl` file. Runs
 that differ only in their seed share a row: mean and standard deviation.
 """
 
@@ -11,22 +11,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import pandas
-from evaluate.visualization import radar_plot
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from ..configuration_d2e2s import D2E2SConfig
 from ..data_scripts.files import write_text
 from ..errors_d2e2s import UserError
-from ..evaluation.results import CHOICES, RESULTS, Figures, data_name, recipe_of
+from ..evaluation.results import (
+    CHOICES,
+    Figures,
+    data_name,
+    mean_and_deviation,
+    percent,
+    read_runs,
+    recipe_of,
+)
 from . import charts, drawing
 from .markdown import markdown_table, style
 
@@ -40,15 +43,6 @@ FIGURES = {
     "parser_test_uas": "UAS, gold trees",
 }
 MAIN = ("test_triplet_f1", "eval_triplet_f1")  # the plot shows the first one that all runs have
-# At most six: with seven, `radar_plot` makes eight angles.
-RADAR = {
-    "test_triplet_precision": "precision",
-    "test_triplet_recall": "recall",
-    "test_triplet_f1": "triplet F1",
-    "test_aspect_f1": "aspect F1",
-    "test_opinion_f1": "opinion F1",
-    "test_triplet_f1_multi_word": "F1, terms of several words",
-}
 HEADER = ["data", "encoder", "fusion + semantic + syntactic GCN", "seeds"]
 
 
@@ -75,41 +69,10 @@ class Configuration:
         values = [run[figure] for run in self.runs if run.get(figure) is not None]
         return values if len(values) == len(self.runs) else []
 
-
-def read_runs(*paths: Path) -> list[dict[str, Any]]:
-    """The results of every run.
-
-    Raises:
-        FileNotFoundError: a path without results. ValueError: a file that holds no results of a run.
-    """
-    return [read_results(path) for place in paths for path in _results_files(place)]
-
-
-def _results_files(path: Path) -> list[Path]:
-    if (path / RESULTS).is_file():
-        return [path / RESULTS]
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-    if not files:
-        raise FileNotFoundError(f"{path}: no results files (*.json)")
-    return files
-
-
-def read_results(path: Path) -> dict[str, Any]:
-    """What a run's `all_results.json` holds.
-
-    Raises:
-        FileNotFoundError: no such file. ValueError: it is no results file of `run_aste.py`.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected what run_aste.py writes to its output folder")
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        known = {"seed", "encoder"} <= results.keys() and {"config", "data", "training"} <= results["arguments"].keys()
-    except (ValueError, AttributeError, KeyError, TypeError):
-        known = False
-    if not known:
-        raise UserError(f"{path}: no results of a run; expected an {RESULTS} of run_aste.py")
-    return results
+    def row(self) -> list[str]:
+        """Its cells, under `HEADER` and `FIGURES`."""
+        figures = [percent(self.values(figure)) for figure in FIGURES]
+        return [self.data, self.encoder, self.model, ", ".join(map(str, self.seeds)), *figures]
 
 
 def describe(run: Figures) -> tuple[str, str, str]:
@@ -128,7 +91,7 @@ def configurations(runs: Iterable[Figures]) -> list[Configuration]:
     """The runs, grouped by recipe, in the order of data, encoder and model.
 
     Raises:
-        ValueError: a recipe was run twice with one seed.
+        UserError: a recipe was run twice with one seed.
     """
     groups: dict[str, list[Figures]] = {}
     for run in sorted(runs, key=lambda run: run["seed"]):
@@ -138,7 +101,7 @@ def configurations(runs: Iterable[Figures]) -> list[Configuration]:
     for configuration in found:
         if len(set(configuration.seeds)) < len(configuration.seeds):
             name = (configuration.data, configuration.encoder, configuration.model)
-            raise UserError(f"{name}: two results files of one seed, {configuration.seeds}: keep one")
+            raise UserError(f"{name}: two results of one seed, {configuration.seeds}: keep one")
         configuration.label = _label(configuration, found)
     return found
 
@@ -162,23 +125,9 @@ def _shown(value: Any) -> str:
     return " / ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def percent(values: Sequence[float]) -> str:
-    """Mean, and the standard deviation where there are several."""
-    if not values:
-        return "not measured"
-    mean = f"{100 * statistics.mean(values):.2f}"
-    return f"{mean} ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else mean
-
-
 def rows(runs: Iterable[Figures]) -> list[list[str]]:
     """A row for each configuration, under `HEADER` and `FIGURES`."""
-    return [row(configuration) for configuration in configurations(runs)]
-
-
-def row(configuration: Configuration) -> list[str]:
-    seeds = ", ".join(map(str, configuration.seeds))
-    figures = [percent(configuration.values(figure)) for figure in FIGURES]
-    return [configuration.data, configuration.encoder, configuration.model, seeds, *figures]
+    return [each.row() for each in configurations(runs)]
 
 
 def table(runs: Iterable[Figures]) -> str:
@@ -190,14 +139,10 @@ def summary(runs: Iterable[Figures]) -> str:
     """JSON: each configuration with mean, standard deviation (null for one seed) and value of each seed."""
     found = [
         {
-            "data": configuration.data,
-            "encoder": configuration.encoder,
-            "model": configuration.model,
-            "label": configuration.label,
-            "seeds": configuration.seeds,
-            "figures": {name: _statistics(configuration.values(name)) for name in {**FIGURES, **RADAR}},
+            **{name: getattr(each, name) for name in ("data", "encoder", "model", "label", "seeds")},
+            "figures": {name: _statistics(each.values(name)) for name in FIGURES},
         }
-        for configuration in configurations(runs)
+        for each in configurations(runs)
     ]
     return json.dumps(found, indent=2) + "\n"
 
@@ -205,99 +150,57 @@ def summary(runs: Iterable[Figures]) -> str:
 def _statistics(values: Sequence[float]) -> dict[str, Any] | None:
     if not values:
         return None
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return {"mean": statistics.mean(values), "standard_deviation": deviation, "values": list(values)}
-
-
-# --- the page
+    mean, deviation = mean_and_deviation(values)
+    return {"mean": mean, "standard_deviation": deviation, "values": values}
 
 
 def page(runs: Iterable[Figures]) -> Markup:
-    """The same as HTML, with plots for each data set."""
+    """The same as HTML, with a plot for each data set."""
     found = configurations(runs)
-    data = dict.fromkeys(configuration.data for configuration in found)
+    data = dict.fromkeys(each.data for each in found)
     return drawing.render(
         "compare.html.jinja",
         style=style("drawing.css", "page.css"),
-        title=f"{sum(len(configuration.runs) for configuration in found)} runs",
+        title=f"{sum(len(each.runs) for each in found)} runs",
         header=[*HEADER, *FIGURES.values()],
-        rows=[row(configuration) for configuration in found],
-        plots=[(name, plots([each for each in found if each.data == name])) for name in data],
+        rows=[each.row() for each in found],
+        plots=[(name, plot([each for each in found if each.data == name])) for name in data],
     )
 
 
-def plots(found: Sequence[Configuration]) -> list[Markup]:
-    """What can be drawn of the configurations of one data set."""
+def plot(found: Sequence[Configuration]) -> Markup:
+    """Every seed of the configurations of one data set, with mean and standard deviation; empty if nothing can be."""
     figure = next((name for name in MAIN if all(each.values(name) for each in found)), None)
-    drawn = [seeds_plot(found, figure)] if figure else []
-    names = radar_names(found)
-    return [*drawn, radar(found, names)] if len(names) > 2 else drawn
-
-
-def seeds_plot(found: Sequence[Configuration], figure: str) -> Markup:
-    """A line for each configuration: every seed a point, the mean a stroke, one standard deviation a band."""
-    with charts.chart(f"{FIGURES[figure]}, %", (6.4, 1.2 + 0.45 * len(found))) as (axes, made):
-        for place, configuration in enumerate(found):
-            values = [100 * value for value in configuration.values(figure)]
-            mean, colour = statistics.mean(values), charts.SERIES[0]
-            if len(values) > 1:
-                deviation = statistics.stdev(values)
-                axes.barh(place, 2 * deviation, left=mean - deviation, height=0.5, color=colour, alpha=0.2)
-            axes.plot([mean, mean], [place - 0.25, place + 0.25], color=colour)
-            axes.scatter(values, [place] * len(values), color=colour, zorder=3)
-        axes.set_yticks(range(len(found)), [charts.plain(configuration.label) for configuration in found])
-        axes.set_ylim(len(found) - 0.5, -0.5)
-        axes.grid(visible=False, axis="y")
-    return made[0]
-
-
-def radar_names(found: Sequence[Configuration]) -> dict[str, str]:
-    """The figures of `RADAR` that all configurations have and that are not the same for all: those have no scale."""
-    means = {name: [each.values(name) and statistics.mean(each.values(name)) for each in found] for name in RADAR}
-    return {name: label for name, label in RADAR.items() if all(means[name]) and len(set(means[name])) > 1}
-
-
-def radar(found: Sequence[Configuration], names: Mapping[str, str]) -> Markup:
-    """Means, each figure on its own scale from the lowest to the highest of these configurations."""
-    data = [{label: 100 * statistics.mean(each.values(name)) for name, label in names.items()} for each in found]
-    labels = [charts.plain(each.label) for each in found]
-    # `radar_plot` looks rows up by a tuple, which pandas 3 takes for several axes unless the index is of tuples.
-    rows = pandas.MultiIndex.from_tuples([(label,) for label in labels])
-    small = {"rgrid_tick_lbls_args": {"fontsize": 8}, "theta_tick_lbls": {"fontsize": 9}, "theta_tick_lbls_pad": 8}
-    with matplotlib.rc_context(charts.STYLE):
-        figure = Figure(figsize=(6.4, 4.8))
-        radar_plot(data=data, model_names=rows, config=small, fig=figure)
-        lines = figure.axes[1]
-        lines.legend(lines.get_lines(), labels, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
-        return charts.to_svg(figure, "radar plot, %")
+    if figure is None:
+        return Markup()
+    rows = []
+    for each in found:
+        mean, deviation = mean_and_deviation(each.values(figure))
+        rows.append(charts.Spread(each.label, each.values(figure), (mean - (deviation or 0), mean + (deviation or 0))))
+    return charts.to_svg(charts.spread_chart(f"{FIGURES[figure]}, %", rows), f"{FIGURES[figure]}, %")
 
 
 WRITERS: dict[str, Callable[[Iterable[Figures]], str]] = {".html": page, ".md": table, ".json": summary}
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write, or print, the comparison of runs."""
-    write(options.runs, options.out)
-
-
-def write(paths: Sequence[Path], out: Path | None) -> None:
-    """Write the comparison in the format that the suffix of `out` names; print the table if it is None.
+    """Write the comparison of runs in the format that the suffix of `--out` names, or print the table.
 
     Raises:
-        ValueError, OSError: another suffix, or see `read_runs` and `configurations`.
+        UserError, OSError: another suffix, or see `read_runs` and `configurations`.
     """
+    out: Path | None = options.out
     if out is not None and out.suffix not in WRITERS:
         raise UserError(f"{out}: cannot write this kind of file; expected {', '.join(WRITERS)}")
-    runs = read_runs(*paths)
+    runs = read_runs(*options.runs)
     if out is None:
         print(table(runs), end="")
-        return
-    text = WRITERS[out.suffix](runs)
-    write_text(out, text)
+    else:
+        write_text(out, WRITERS[out.suffix](runs))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="output folder, results file, or folder of those"
+        "runs", nargs="+", type=Path, metavar="RUN", help="output folder, its all_results.json, or .jsonl of many"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"{', '.join(WRITERS)}; default: print the table")

@@ -20,20 +20,22 @@ from markupsafe import Markup
 from safetensors import SafetensorError
 
 from .. import __version__
+from ..checkpoints import WEIGHTS, check_model
 from ..collator_d2e2s import DataCollatorForTripletExtraction
 from ..data_scripts.files import write_text
 from ..data_scripts.records import SENTIMENTS, Record, read_records
 from ..errors_d2e2s import UserError
 from ..evaluation import analysis
 from ..evaluation.analysis import OUTCOMES, Outcome, Sentence
-from ..evaluation.results import RESULTS, trained_with
+from ..evaluation.results import read_run as read_figures
+from ..evaluation.results import trained_with
 from ..evaluation.thresholds import to_triplets
 from ..metrics.aste.scoring import Triplet
 from ..modeling_d2e2s import D2E2SForTripletExtraction
 from ..processing_d2e2s import D2E2SProcessor
 from . import charts, drawing
 from .card import KINDS
-from .compare import describe, read_results
+from .compare import describe
 from .markdown import asset, style
 
 PREFIXES = {"test": "test", "dev": "eval"}  # of the figures of a split
@@ -73,7 +75,7 @@ def read_run(folder: Path, split: str | None = None, device: str = "cpu") -> Run
     Raises:
         OSError, ValueError: the folder is no run, the split was not predicted, or a file is damaged.
     """
-    figures = read_results(folder / RESULTS)
+    figures = read_figures(folder)
     split = split or next((name for name in PREFIXES if _predictions(folder, name).is_file()), "test")
     path = _predictions(folder, split)
     if not path.is_file():
@@ -113,10 +115,11 @@ def load_model(folder: Path, device: str) -> tuple[D2E2SForTripletExtraction, D2
     """Model and processor of the folder, if it holds weights.
 
     Raises:
-        ValueError: damaged weights, or a device that is not there.
+        UserError: weights that are damaged or not those of their checksum, or a device that is not there.
     """
-    if not list(folder.glob("*.safetensors")):
+    if not list(folder.glob(WEIGHTS)):
         return None, None
+    check_model(str(folder.resolve()))
     try:
         model = D2E2SForTripletExtraction.from_pretrained(str(folder)).eval().to(device)
     except (SafetensorError, RuntimeError, AssertionError) as error:

@@ -1,13 +1,14 @@
-"""What a study is: its configuration, its runs, and the results file that each of them leaves."""
+"""What a study is: its configuration, its runs, and the file of their results."""
 
 from __future__ import annotations
 
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,18 @@ import yaml
 
 from ..data_scripts.files import write_text
 from ..errors_d2e2s import UserError
-from ..evaluation.results import RESULTS
+from ..evaluation.results import read_run, read_runs
 from ..evaluation.thresholds import Counts, micro_f1
-from ..training.arguments import Arguments
 from ..training.config_files import parse_arguments
-from ..training.costs import PEEKED
 from .significance import read_counts
 
 WITHOUT_HEADS = "without_heads_of"
 # Predictions of which the counts are kept: those of the run, and those of the same model on its own parses.
 PREDICTIONS = {"test": "predictions_test.jsonl", "test_predicted_syntax": "predictions_test_predicted_syntax.jsonl"}
+COUNTED = ("correct", "predicted", "gold")
 
 Values = dict[str, Any]
+_writing = Lock()
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Question:
-    """What the page's first sentence answers: does `subject` (one of `rows`, or any of them) beat `object`?"""
+    """Rows that are tested against one other, together."""
 
-    subject: str
-    object: str
-    rows: list[str]
     against: str
+    rows: list[str]
 
 
 @dataclass
@@ -62,7 +61,7 @@ class Study:
     datasets: dict[str, list[str]]
     seeds: list[int]
     output_dir: Path
-    results_dir: Path
+    results: Path
     page: Path
     questions: list[Question] = field(default_factory=list)
 
@@ -87,9 +86,6 @@ class Study:
 
     def folder(self, run: Run) -> Path:
         return self.output_dir / run.name
-
-    def results_file(self, run: Run) -> Path:
-        return self.results_dir / f"{run.name}.json"
 
 
 def slug(name: str) -> str:
@@ -141,9 +137,10 @@ def _study(blocks: Values) -> Study:
         or len(set(seeds)) < len(seeds)
     ):
         raise UserError(f"seeds is {seeds!r}; expected a list of different whole numbers")
-    places = {name: Path(str(blocks[name])) for name in ("output_dir", "results_dir", "page")}
+    places = {name: Path(str(blocks[name])) for name in ("output_dir", "results", "page")}
     datasets = {str(k): _rows_of(str(k), v, overrides) for k, v in _mapping("datasets", blocks["datasets"]).items()}
-    questions = [_question(values, overrides) for values in blocks.get("questions") or []]
+    asked = blocks.get("questions") or [{"against": next(iter(overrides))}]
+    questions = [_question(values, overrides) for values in asked]
     return Study(base=base, rows=overrides, datasets=datasets, seeds=seeds, questions=questions, **places)
 
 
@@ -190,9 +187,10 @@ def _rows_of(dataset: str, values: Any, rows: Mapping[str, Values]) -> list[str]
 
 def _question(values: Any, rows: Mapping[str, Values]) -> Question:
     values = _mapping("questions", values)
-    _same_names("key of a question", values, [f.name for f in fields(Question)])
-    question = Question(**values)
-    for name in (*question.rows, question.against):
+    _same_names("key of a question", values, ["against", "rows"], optional={"rows"})
+    against = values["against"]
+    question = Question(against, values.get("rows") or [row for row in rows if row != against])
+    for name in (*question.rows, against):
         if name not in rows:
             raise UserError(f"questions: there is no row {name!r}")
     return question
@@ -218,7 +216,7 @@ def check_runs(runs: Sequence[Run]) -> None:
                 raise FileNotFoundError(f"{run.name}: no data file {file}; prepare the data first")
 
 
-def parse_values(values: Values, words: Sequence[str] = ()) -> Arguments:
+def parse_values(values: Values, words: Sequence[str] = ()) -> Any:
     """Arguments of `run_aste.py` from a mapping, as from a file, and from words that override it.
 
     Raises:
@@ -236,74 +234,69 @@ def parse_values(values: Values, words: Sequence[str] = ()) -> Arguments:
 
 
 def write_yaml(path: Path, values: Values) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    write_text(path, yaml.safe_dump(values, sort_keys=False))
 
 
 # --- results ----------------------------------------------------------------------------------------------
 
 
-def read_result(study: Study, run: Run) -> Values | None:
-    """The results file of a run; None if it has not been run.
+def read_results(study: Study) -> dict[str, Values]:
+    """The finished runs of the study, by name.
 
     Raises:
-        ValueError: it was made with other arguments than the configuration has now.
+        UserError: one was made with other arguments than the configuration has now, or a line is no result of a study.
     """
-    path = study.results_file(run)
-    if not path.is_file():
-        return None
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        before = result["study"]["arguments"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: no results of a study; delete it to run it anew") from None
-    changed = sorted(k for k in before.keys() | run.arguments.keys() if before.get(k) != run.arguments.get(k))
-    if changed:
-        was = ", ".join(f"{name} {before.get(name)!r}" for name in changed)
-        raise UserError(f"{path}: was run with {was}, other than now; delete it to run it anew")
-    return result
+    lines, found = _lines(study), {}
+    for run in study.runs():
+        if run.name not in lines:
+            continue
+        before, now = lines[run.name]["study"]["arguments"], run.arguments
+        if changed := sorted(name for name in before | now if before.get(name) != now.get(name)):
+            was = ", ".join(f"{name} {before.get(name)!r}" for name in changed)
+            raise UserError(
+                f"{study.results}: {run.name} was run with {was}, other than now; delete its line to run it anew"
+            )
+        found[run.name] = lines[run.name]
+    return found
+
+
+def _lines(study: Study) -> dict[str, Values]:
+    """All results of the file by name, those of rows that are no longer asked for too."""
+    lines = read_runs(study.results) if study.results.is_file() else []
+    if not all("name" in line and "study" in line for line in lines):
+        raise UserError(f"{study.results}: holds a line that is no result of a study; give the study a file of its own")
+    return {line["name"]: line for line in lines}
 
 
 def collect(study: Study, run: Run, conditions: Values) -> Values:
-    """Write the results file of a finished run: its `all_results.json`, and under `study` what the tests need.
+    """Put the results of a finished run into the file: its figures, and under `study` what the tests need.
+
+    What another study process writes at the same time may be lost; its next start finds the run's folder, and adds it.
 
     Raises:
-        ValueError: its predictions are not those that it scored.
+        UserError: its predictions are not those that it scored.
     """
     folder = study.folder(run)
-    result = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+    figures = read_run(folder)
     counts = {key: read_counts(folder / name) for key, name in PREDICTIONS.items() if (folder / name).is_file()}
     for key, found in counts.items():
-        if not np.isclose(micro_f1(found), result[f"{key}_triplet_f1"]):
+        if not np.isclose(micro_f1(found), figures[f"{key}_triplet_f1"]):
             raise UserError(f"{folder / PREDICTIONS[key]}: F1 is {micro_f1(found)}, not the run's")
-    peeked = folder / PEEKED
-    result["study"] = {
-        "row": run.row,
-        "dataset": run.dataset,
-        "arguments": run.arguments,
-        **conditions,
-        "counts": {key: to_text(found) for key, found in counts.items()},
-        "peeked_at_test": json.loads(peeked.read_text(encoding="utf-8")) if peeked.is_file() else None,
-    }
-    text = json.dumps(result, indent=1) + "\n"
-    write_text(study.results_file(run), text)
+    about = {"row": run.row, "dataset": run.dataset, "arguments": run.arguments, **conditions}
+    about["counts"] = {key: to_text(found) for key, found in counts.items()}
+    result = {"name": run.name, **figures, "study": about}
+    with _writing:
+        lines = {**_lines(study), run.name: result}
+        text = "".join(json.dumps(lines[name], ensure_ascii=False) + "\n" for name in sorted(lines))
+        write_text(study.results, text)
     return result
 
 
 def to_text(counts: Counts) -> dict[str, str]:
-    """Counts (S, 3) for a file: a line each for the correct, the predicted and the gold triplets of the sentences."""
-    names = ("correct", "predicted", "gold")
-    return {name: " ".join(map(str, column)) for name, column in zip(names, counts.T.tolist(), strict=True)}
+    """Counts (S, 3) for a file: the correct, the predicted and the gold triplets of the sentences, each as numbers."""
+    return {name: " ".join(map(str, column)) for name, column in zip(COUNTED, counts.T.tolist(), strict=True)}
 
 
 def from_text(lines: Mapping[str, str]) -> Counts:
     """Counts (S, 3) of `to_text`."""
-    return np.array([[int(n) for n in lines[name].split()] for name in ("correct", "predicted", "gold")]).T
-
-
-def results(study: Study) -> Iterator[tuple[Run, Values]]:
-    """The runs that are finished, with their results."""
-    for each in study.runs():
-        result = read_result(study, each)
-        if result is not None:
-            yield each, result
+    return np.array([[int(n) for n in lines[name].split()] for name in COUNTED]).T

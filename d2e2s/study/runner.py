@@ -5,17 +5,18 @@
     d2e2s study configs/study.yaml --only 14res/            # runs whose name contains this
     d2e2s study configs/study.yaml --report_only            # no run: tables, plots and p-values from what there is
 
-Each run is `d2e2s train RUN.yaml`, which is what `run_aste.py` calls. A finished run leaves a results file
+Each run is `d2e2s train RUN.yaml`, which is what `run_aste.py` calls. A finished run leaves a line of results
 and is not run again; one that was interrupted goes on from its last whole checkpoint. The configuration:
 
     base          arguments of `run_aste.py` for all runs; `{dataset}` in them stands for the data set's name
     rows          name: arguments that this row changes. Or `{without_heads_of: ROW}`: the same runs of that row,
-                  scored with the given heads of the test sentences hidden. All are tested against the first row
+                  scored with the given heads of the test sentences hidden
     datasets      name: {rows: [...]}, the rows to run there; nothing after the name = all rows
     seeds         a run for each
-    questions     what the page answers first: {subject, object, rows, against}
+    questions     {against: ROW, rows: [...]}: what is tested, together; without rows: all others; default: all others
+                  against the first row
     output_dir    logs and predictions of the runs, and checkpoints while they train
-    results_dir   a results file for each run, with the counts that p-values are made from
+    results       JSONL, a line for each finished run, with the counts that p-values are made from
     page          Markdown page; the part between its `study` marks is written
     extends       another configuration, of which this one replaces blocks; of `base`, single arguments
 """
@@ -43,19 +44,8 @@ import yaml
 from ..checkpoints import last_whole
 from ..errors_d2e2s import UserError
 from ..evaluation.results import RESULTS
-from ..training.costs import PEEKED
 from .page import write_report
-from .plan import (
-    PREDICTIONS,
-    Run,
-    Study,
-    Values,
-    check_runs,
-    collect,
-    read_result,
-    read_study,
-    write_yaml,
-)
+from .plan import PREDICTIONS, Run, Study, Values, check_runs, collect, read_results, read_study, write_yaml
 
 LOG = "log.txt"
 
@@ -120,7 +110,7 @@ class Runner:
         return result
 
     def _finished(self, run: Run) -> bool:
-        """Whether it came to its end, and only its results file is missing."""
+        """Whether it came to its end, and only its line of results is missing."""
         return (self.study.folder(run) / RESULTS).is_file() and self._same_arguments(run)
 
     def _same_arguments(self, run: Run) -> bool:
@@ -138,7 +128,7 @@ class Runner:
         """
         folder = self.study.folder(run)
         resumes = self._same_arguments(run) and last_whole(folder) is not None
-        for name in (RESULTS,) if resumes else (RESULTS, PEEKED, *PREDICTIONS.values()):
+        for name in (RESULTS,) if resumes else (RESULTS, *PREDICTIONS.values()):
             (folder / name).unlink(missing_ok=True)
         write_yaml(folder / "run.yaml", self._file_arguments(run))
         choice = "--resume_from_checkpoint" if resumes else "--overwrite_output_dir"
@@ -188,7 +178,7 @@ def _stop(*_: Any) -> None:
 
 
 def finish(options: argparse.Namespace) -> list[str]:
-    """Run what is missing, then write `summary.json`, the plots and the page. Returns the runs that failed.
+    """Run what is missing, then write the plots and the page. Returns the runs that failed.
 
     Raises:
         ValueError, OSError: a configuration, data or results that do not fit; nothing is run then.
@@ -197,7 +187,8 @@ def finish(options: argparse.Namespace) -> list[str]:
     wanted = [run for run in study.runs() if options.only in run.name]
     if not wanted:
         raise UserError(f"--only {options.only}: no run's name contains it; such as {study.runs()[0].name}")
-    missing = [run for run in wanted if read_result(study, run) is None]
+    finished = read_results(study)
+    missing = [run for run in wanted if run.name not in finished]
     failed: list[str] = []
     if not options.report_only:
         check_runs(missing)
@@ -205,7 +196,7 @@ def finish(options: argparse.Namespace) -> list[str]:
         workers = options.workers or len(devices())
         threads = options.threads or max(1, (os.cpu_count() or 1) // workers)
         failed = Runner(study, workers, threads, options.keep_models).execute(missing)
-    write_report(study, options.configuration, options.html)
+    write_report(study, options.configuration)
     return failed
 
 
@@ -217,7 +208,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--only", default="", metavar="TEXT", help="only runs whose name (DATASET/ROW-seedSEED) contains this")
     add("--report_only", action="store_true", help="run nothing: write the report of what there is")
     add("--keep_models", action="store_true", help="keep the weights of each run (default: figures and predictions)")
-    add("--html", type=Path, metavar="FILE", help="also write the report as one HTML file")
 
 
 def _count(text: str) -> int:

@@ -12,10 +12,9 @@ from huggingface_hub import DatasetCard
 
 from ..checkpoints import some
 from ..data_scripts.dataset_card import read_dataset_card
-from ..data_scripts.records import Record, read_records, validate_record
+from ..data_scripts.records import Record, check_records, is_labelled, read_records
 from ..errors_d2e2s import UserError
 from ..evaluation.syntax import MAX_WORDS, encode_trees, warn_skipped
-from ..labels_d2e2s import SENTIMENTS
 from ..processing_d2e2s import D2E2SProcessor, universal_relation
 
 logger = logging.getLogger("d2e2s")
@@ -68,17 +67,12 @@ def split_of(found: Mapping[str, Any], split: str, where: str) -> Any:
 
 
 def records_of(rows: Iterable[Mapping[str, Any]], where: str) -> list[Record]:
-    """Rows of a data set as checked records; fields that are None count as absent.
+    """The rows of a split as checked records; at least one.
 
     Raises:
-        RecordError: a row that is no record, with its place.
+        UserError: a row that is no record, with its place; or no row.
     """
-    records = []
-    for number, row in enumerate(rows, start=1):
-        record = {name: value for name, value in row.items() if value is not None}
-        validate_record(record, f"{where}: row {number}")
-        records.append(record)
-    return _not_empty(records, where)
+    return _not_empty(check_records(rows, where), where)
 
 
 def _not_empty(records: list[Record], where: str) -> list[Record]:
@@ -89,7 +83,7 @@ def _not_empty(records: list[Record], where: str) -> list[Record]:
 
 def labelled(records: Sequence[Record], where: str) -> list[Record]:
     """The records whose triplets are known; how many others there are is said."""
-    known = [record for record in records if record.get("triplets") is not None]
+    known = [record for record in records if is_labelled(record)]
     if len(known) < len(records):
         logger.warning("%s: %d sentences without known triplets are not scored", where, len(records) - len(known))
     return known
@@ -111,13 +105,6 @@ def read_trees(path: str) -> list[Record]:
 
 
 # --- what the data says -----------------------------------------------------------------------------------
-
-
-def sentiments_in(records: Iterable[Record]) -> list[str]:
-    """The sentiments of the records: those of the benchmarks, unless there are others; then the ones there are."""
-    found = {triplet["sentiment"] for record in records for triplet in record.get("triplets") or ()}
-    others = sorted(found - {*SENTIMENTS})
-    return [label for label in SENTIMENTS if label in found or not others] + others
 
 
 def relations_in(records: Iterable[Record]) -> list[str]:
@@ -162,7 +149,7 @@ def warn_of_faults(name: str, records: Sequence[Record], max_span_width: int) ->
 
 def counts(name: str, records: Sequence[Record], max_span_width: int) -> dict[str, int]:
     """How much a split holds, for the results: `NAME_sentences`, `NAME_triplets`, `NAME_unreachable_triplets`."""
-    known = [record for record in records if record.get("triplets") is not None]
+    known = [record for record in records if is_labelled(record)]
     parsed = {f"parser_{name}_sentences": len(records) - len(known)} if len(known) < len(records) else {}
     return {
         **parsed,

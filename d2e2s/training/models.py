@@ -12,13 +12,13 @@ import torch
 from transformers import AutoTokenizer
 
 from ..checkpoints import load_checkpoint, reading
-from ..data_scripts.records import Record
+from ..data_scripts.records import Record, sentiment_labels
 from ..encoders import encoder_origin, fit_window, hub_name, resolve_encoder
 from ..errors_d2e2s import UserError
 from ..evaluation.results import ResultsError, data_name, read_run
 from ..modeling_d2e2s import D2E2SForTripletExtraction
 from ..processing_d2e2s import D2E2SProcessor
-from .data import relations_in, sentiments_in
+from .data import relations_in
 
 logger = logging.getLogger("d2e2s")
 
@@ -45,7 +45,7 @@ def build_model(encoder: str, records: Iterable[Record] = (), word_splitter: str
         OSError: there is no such encoder.
     """
     records = list(records)
-    labels = {"deprel_labels": relations_in(records), "sentiment_labels": sentiments_in(records)}
+    labels = {"deprel_labels": relations_in(records), "sentiment_labels": sentiment_labels(records)}
     folder = resolve_encoder(encoder)
     with reading(folder):
         model = D2E2SForTripletExtraction.from_encoder(folder, **{**labels, **config})
