@@ -17,7 +17,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..configuration_d2e2s import D2E2SConfig
-from ..data_scripts.files import write_text
+from ..data_scripts.files import write_marked
 from ..encoders import hub_name
 from ..errors_d2e2s import UserError
 from ..evaluation.results import CHOICES, RESULTS, Figures, data_name, recipe_of, trained_with
@@ -94,7 +94,9 @@ def add_card_arguments(parser: argparse.ArgumentParser) -> None:
 def write_card(
     folder: Path, name: str | None = None, seeds: Sequence[Path] = (), licence: str | None = None
 ) -> ModelCard:
-    """Write `README.md` into the folder of a run; it holds figures of results files and no others.
+    """Write `README.md` into the folder of a run, unless somebody wrote or changed the one that is there.
+
+    It holds figures of results files and no others.
 
     Args:
         name: what the card calls the model: its Hub repository; else the folder's name.
@@ -121,7 +123,7 @@ def write_card(
         f"## Citation\n\n```bibtex\n{CITATION}\n```",
     ]
     card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n")
-    write_text(folder / "README.md", str(card))
+    write_marked(folder / "README.md", str(card))
     return card
 
 
