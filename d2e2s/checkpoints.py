@@ -20,7 +20,7 @@ from transformers.trainer_utils import sort_checkpoints
 from transformers.utils import CONFIG_NAME
 
 from .configuration_d2e2s import D2E2SConfig
-from .data_scripts.files import sha256, to_disk, write_text
+from .data_scripts.files import sha256, to_disk, write_marked, write_text
 from .encoders import fit_window
 from .errors_d2e2s import UserError
 from .modeling_d2e2s import D2E2SForTripletExtraction
@@ -31,6 +31,12 @@ logger = logging.getLogger("d2e2s")
 SUMS = "SHA256SUMS"  # a line a file, as `sha256sum --check` reads it
 WEIGHTS = "*.safetensors"
 UNFINISHED = ".writing-"
+# What of an output folder stays here, whoever pushes it: states of the training, pickles, and sentences of the data,
+# which need not be ours to publish.
+PRIVATE = (
+    *("checkpoint-*/", f"{UNFINISHED}*/", "predictions_*.jsonl"),
+    *("*.bin", "*.ckpt", "*.joblib", "*.pickle", "*.pkl", "*.pt", "*.pth"),
+)
 
 
 class CheckpointError(UserError):
@@ -283,6 +289,19 @@ def _move_in(source: Path, folder: Path) -> None:
         (source / file).replace(folder / file)
     for old in {*folder.glob(WEIGHTS), *folder.glob(f"{WEIGHTS}.index.json")} - {folder / file for file in files}:
         old.unlink()
+
+
+def keep_private(folder: Path) -> None:
+    """Write the `.gitignore` that makes the Hub refuse what stays here; one that somebody wrote is kept.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = folder / ".gitignore"
+    if not write_marked(path, "\n".join(PRIVATE)):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if missing := [line for line in PRIVATE if line not in lines]:
+            logger.warning("%s: add these lines, or a push may take such files: %s", path, " ".join(missing))
 
 
 def check_writable(folder: Path) -> None:

@@ -11,25 +11,21 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub import HfApi
 from transformers.utils import PROCESSOR_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
+from .checkpoints import PRIVATE
+from .checkpoints import keep_private as keep_private
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.dataset_card import UNKNOWN_LICENCE, read_dataset_card
-from .data_scripts.files import write_text
 from .errors_d2e2s import UserError
 from .evaluation.results import RESULTS
 from .reporting.card import add_card_arguments, write_card
 
 # A file that only a folder of that kind has, and the Hub's name of the kind.
 KINDS = {"app.py": "space", "config.json": "model", "*.jsonl": "dataset", "*.parquet": "dataset"}
-# What stays here: states of the training, pickles, and sentences of the data, which need not be ours to publish.
-PRIVATE = ("checkpoint-*/", "predictions_*.jsonl", "training_args.bin")
-IGNORED = [*(pattern.replace("/", "/*") for pattern in PRIVATE), "_*", "__pycache__/*"]
-
-# The HTTP library's base class; which library that is depends on the version of huggingface_hub.
-HTTP_ERROR: type[Exception] = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+# At the top and below. `_*`, because a Trainer's own push leaves it out.
+IGNORED = ["_*", *(f"{place}{name}" for name in (*PRIVATE, "__pycache__/") for place in ("", "*/"))]
 
 
 class PushError(UserError):
@@ -51,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
 def push(
     folder: Path, repository: str, private: bool = False, seeds: Sequence[Path] = (), licence: str | None = None
 ) -> str:
-    """Push a folder, the card of a model is written anew, with its name there.
+    """Push a folder; the card of a model is written anew, with its name there, unless somebody changed it.
 
     Args:
         seeds: output folders of the same recipe with other seeds, for the model card.
@@ -61,9 +57,10 @@ def push(
         Address of the repository.
 
     Raises:
-        ValueError: a folder of no known kind, or one that lacks something; figures that fit no card; a repository
+        UserError: a folder of no known kind, or one that lacks something; figures that fit no card; a repository
             that is public although it should be private.
-        OSError: the Hub cannot be reached, or refuses.
+        HFValidationError: (`huggingface_hub.errors`) no name of a repository.
+        OSError: the Hub refuses. If it cannot be reached, the error is that of the HTTP library.
     """
     kind = kind_of(folder)
     if kind == "model":
@@ -71,12 +68,7 @@ def push(
         write_card(folder, repository, seeds, licence)
     elif kind == "dataset":
         check_dataset(folder, private)
-    try:
-        return _upload(folder, repository, kind, private)
-    except HTTP_ERROR as error:
-        if isinstance(error, OSError):  # an answer of the Hub, which says what is wrong
-            raise
-        raise ConnectionError(f"{constants.ENDPOINT} cannot be reached ({error})") from None
+    return _upload(folder, repository, kind, private)
 
 
 def _upload(folder: Path, repository: str, kind: str, private: bool) -> str:
@@ -88,7 +80,7 @@ def _upload(folder: Path, repository: str, kind: str, private: bool) -> str:
         repo_id=url.repo_id,
         repo_type=kind,
         folder_path=folder,
-        ignore_patterns=list(IGNORED),
+        ignore_patterns=IGNORED,
         commit_message=f"Push {kind} with d2e2s",
     )
     return str(url)
@@ -138,13 +130,3 @@ def check_dataset(folder: Path, private: bool) -> None:
     licence = read_dataset_card(folder)["licence"]
     if licence in (None, UNKNOWN_LICENCE) and not private:
         raise PushError(f"{folder}/README.md states no licence: state one if the data is yours, or push it --private")
-
-
-def keep_private(folder: Path) -> None:
-    """Write the `.gitignore` that makes the Hub refuse what stays here, whatever pushes the folder.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    text = "".join(f"{pattern}\n" for pattern in PRIVATE)
-    write_text(folder / ".gitignore", text)

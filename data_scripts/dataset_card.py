@@ -14,15 +14,13 @@ from typing import Any
 import yaml
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from d2e2s.data_scripts.files import write_text
+from d2e2s.data_scripts.files import write_marked
 from d2e2s.data_scripts.records import SENTIMENTS, Record, is_labelled, sentiment_labels
 from d2e2s.errors_d2e2s import UserError
 
 TASK = "aspect-sentiment-triplet-extraction"
 UNKNOWN_LICENCE = "unknown"
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
-# A card without this line was written by somebody, and is kept.
-MARK = "<!-- Written by d2e2s.data_scripts.dataset_card, and again each time the data is prepared. -->"
 FORM = """One sentence a row: `tokens`, `heads` (1-based, 0 = root) and `deprels` where it is parsed, and `triplets`,
 each with `aspect` and `opinion` (word indices, half open) and `sentiment`."""
 
@@ -46,20 +44,16 @@ def write_dataset_card(
         language: two letters, or None.
 
     Returns:
-        False if there is a card that somebody wrote: it is kept.
+        False if there is a card that somebody wrote or changed: it is kept.
 
     Raises:
         OSError: it cannot be written.
     """
-    path = folder / "README.md"
-    if path.exists() and MARK not in path.read_text(encoding="utf-8"):
-        return False
     files = {split: f"{split}.{suffix}" for split in splits}
     card = f"---\n{_metadata(title, files, splits, licence, language).to_yaml()}\n---\n\n" + "\n\n".join(
-        [f"# {title}", about, FORM, _figures(splits), MARK]
+        [f"# {title}", about, FORM, _figures(splits)]
     )
-    write_text(path, card + "\n")
-    return True
+    return write_marked(folder / "README.md", card)
 
 
 def read_dataset_card(folder: Path) -> dict[str, Any]:

@@ -1,14 +1,17 @@
-"""Files that appear whole or not at all, and their checksums."""
+"""Files that appear whole or not at all, their checksums, and texts that a person may take over."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+logger = logging.getLogger("d2e2s")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -19,6 +22,30 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any, **options: Any) -> None:
     """Write a value as indented JSON; `options` are those of `json.dumps`."""
     write_text(path, json.dumps(value, **{"indent": 2, "ensure_ascii": False, **options}) + "\n")
+
+
+def write_marked(path: Path, text: str) -> bool:
+    """Write a text whose last line says that it is ours, with a checksum of it.
+
+    A file without that line, or with another text than its checksum says, was written or changed by somebody: it is
+    kept, which a warning says.
+
+    Returns:
+        Whether it was written.
+    """
+    if path.exists():
+        old = path.read_text(encoding="utf-8", errors="replace")
+        if old != _marked(path, old.rstrip("\n").rpartition("\n")[0]):
+            logger.warning("%s: kept, for somebody wrote or changed it; delete it to have a new one", path)
+            return False
+    write_text(path, _marked(path, text))
+    return True
+
+
+def _marked(path: Path, text: str) -> str:
+    text = text.rstrip("\n")
+    mark = f"Written by d2e2s, and again until somebody changes it: {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return f"{text}\n\n{f'<!-- {mark} -->' if path.suffix == '.md' else f'# {mark}'}\n"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

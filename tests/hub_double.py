@@ -264,7 +264,7 @@ def _git_hash(content: bytes) -> str:
 
 def _ignored(path: str, rules: str) -> bool:
     """Whether a line of a `.gitignore` matches: a name, or a folder at the top if it ends with a slash."""
-    lines = [line.strip() for line in rules.splitlines() if line.strip()]
+    lines = [line.strip() for line in rules.splitlines() if line.strip() and not line.startswith("#")]
     return any(
         fnmatch(path, f"{rule}*") if rule.endswith("/") else fnmatch(path.split("/")[-1], rule) for rule in lines
     )

@@ -54,6 +54,16 @@ def test_our_own_card_is_written_again(tmp_path: Path) -> None:
     assert read_dataset_card(tmp_path)["licence"] == "unknown"
 
 
+def test_our_card_that_somebody_changed_is_kept(tmp_path: Path) -> None:
+    """Though the line stays that says that we wrote it."""
+    card = tmp_path / "README.md"
+    assert write_dataset_card(tmp_path, "Letters", "About.", SPLITS)
+    changed = card.read_text(encoding="utf-8").replace("About.", "About these letters.")
+    card.write_text(changed, encoding="utf-8")
+    assert not write_dataset_card(tmp_path, "Letters", "Otherwise.", SPLITS)
+    assert card.read_text(encoding="utf-8") == changed
+
+
 def test_no_card_says_nothing(tmp_path: Path) -> None:
     assert read_dataset_card(tmp_path) == {"licence": None, "language": None}
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,10 +20,13 @@ from hub_double import HubDouble, running
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.utils import get_session
 from tiny_models import tiny_checkpoint, tiny_encoder
+from tiny_runs import main as train
+from tiny_runs import make_trainer, write_data
 
 from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline, cli
 from d2e2s.data_scripts.dataset_card import write_dataset_card
 from d2e2s.data_scripts.records import read_records, write_records
+from d2e2s.hub import keep_private
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
@@ -111,8 +115,6 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture(scope="module")
 def trained(command: list[str]) -> Path:
     """Output folder of the run, which has pushed nothing."""
-    from tiny_runs import main as train
-
     assert train(command) == 0
     return Path(next(word for word in command if word.startswith("--output_dir=")).split("=")[1])
 
@@ -140,6 +142,7 @@ def lay_out(folder: Path, cache: Path, repository: str) -> None:
         (snapshot / file.name).symlink_to(Path("../../blobs") / etag)
 
 
+@pytest.mark.slow
 def test_loads_by_name_from_the_cache_without_a_network(tmp_path: Path) -> None:
     folder = tiny_checkpoint(tmp_path / "checkpoint")
     lay_out(folder, tmp_path / "hub", "someone/tiny")
@@ -212,13 +215,95 @@ def test_second_push_changes_only_what_changed(hub: HubDouble, trained: Path) ->
     assert sum(request.startswith("PUT /lfs/") for request in hub.requests) == 1
 
 
-def test_predictions_stay_here_whatever_pushes(hub: HubDouble, trained: Path) -> None:
-    api = HfApi()
-    api.create_repo("someone/by-hand")
-    api.upload_folder(repo_id="someone/by-hand", folder_path=trained)
-    files = hub.repositories["models", "someone/by-hand"].files
-    assert (trained / "predictions_test.jsonl").is_file() and "config.json" in files
-    assert not [name for name in files if "predictions_" in name or name.startswith("checkpoint-")]
+PICKLES = ("training_args.bin", "optimizer.pt", "rng_state.pth", "features.pkl", "below/pytorch_model.bin")
+
+
+def plant(folder: Path) -> None:
+    """What a folder may hold and nobody should push."""
+    for name in (*PICKLES, "checkpoint-9/model.safetensors", "predictions_test.jsonl", ".writing-x/config.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+
+
+def is_planted(name: str) -> bool:
+    return name in PICKLES or name.startswith(("checkpoint-", "predictions_", ".writing-"))
+
+
+@pytest.mark.parametrize("kind", ["model", "dataset", "space"])
+def test_what_is_private_stays_here_whatever_the_folder(
+    hub: HubDouble, trained: Path, tmp_path: Path, kind: str
+) -> None:
+    source = {"model": trained, "dataset": trained.parent / "data", "space": ROOT / "metrics" / "aste"}[kind]
+    folder = shutil.copytree(source, tmp_path / "folder")
+    plant(folder)
+    assert cli.main(["push", str(folder), "someone/all"]) == 0
+    files = hub.repositories[f"{kind}s", "someone/all"].files
+    assert "README.md" in files and not [name for name in files if is_planted(name)]
+
+
+def test_every_way_pushes_the_same_files(hub: HubDouble, trained: Path, tmp_path: Path) -> None:
+    """`d2e2s push`, a Trainer's own push, and any other program, which knows nothing but the `.gitignore`."""
+    folder = shutil.copytree(trained, tmp_path / "out")
+    plant(folder)
+    data = write_data(tmp_path / "data", train=4, dev=4)
+    make_trainer(data, folder, hub_model_id="someone/trainer").push_to_hub()
+    assert cli.main(["push", str(folder), "someone/command"]) == 0
+    HfApi().create_repo("someone/by-hand")
+    HfApi().upload_folder(repo_id="someone/by-hand", folder_path=folder)
+    trainer, command, by_hand = (
+        set(hub.repositories["models", f"someone/{name}"].files) for name in ("trainer", "command", "by-hand")
+    )
+    assert trainer == command == by_hand >= WHOLE
+    assert (folder / "training_args.bin").is_file() and not any(map(is_planted, trainer))
+
+
+# --- what somebody wrote ----------------------------------------------------------------------------------
+
+
+def test_a_card_that_somebody_changed_is_pushed_as_it_is(
+    hub: HubDouble, trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its last line still says that we wrote it."""
+    folder = shutil.copytree(trained, tmp_path / "out")
+    card = folder / "README.md"
+    assert cli.main(["push", str(folder), "someone/first"]) == 0 and not caplog.text
+    assert "someone/first" in card.read_text(encoding="utf-8")
+    mine = card.read_text(encoding="utf-8").replace("## Training", "Ask me before you use it.\n\n## Training")
+    card.write_text(mine, encoding="utf-8")
+    assert cli.main(["push", str(folder), "someone/second"]) == 0
+    assert hub.repositories["models", "someone/second"].files["README.md"].decode() == mine
+    assert f"{card}: kept, for somebody wrote or changed it; delete it to have a new one" in caplog.text
+    card.unlink()
+    assert cli.main(["push", str(folder), "someone/third"]) == 0
+    assert b"someone/third" in hub.repositories["models", "someone/third"].files["README.md"]
+
+
+def test_a_run_keeps_the_files_of_a_project(
+    command: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("README.md", ".gitignore"):
+        (tmp_path / name).write_text("# Mine\n*.pt\n")
+    words = [word for word in command if not word.startswith("--output_dir=")]
+    assert train([*words, f"--output_dir={tmp_path}"]) == 0
+    for name in ("README.md", ".gitignore"):
+        assert (tmp_path / name).read_text() == "# Mine\n*.pt\n"
+        assert f"{tmp_path / name}: kept" in caplog.text
+    assert "*.bin" in caplog.text and "*.pt " not in caplog.text  # what the .gitignore lacks
+
+
+def test_our_gitignore_is_written_again_until_somebody_changes_it(tmp_path: Path) -> None:
+    path = tmp_path / ".gitignore"
+    keep_private(tmp_path)
+    written = path.read_text()
+    assert "training_args" not in written and "*.bin" in written.splitlines()
+    keep_private(tmp_path)
+    assert path.read_text() == written
+    path.write_text(f"{written}*.mine\n")
+    keep_private(tmp_path)
+    assert path.read_text() == f"{written}*.mine\n"
+
+
+# --- data -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -315,6 +400,24 @@ def test_incomplete_folder_is_refused(
             (tmp_path / file.name).write_bytes(file.read_bytes())
     assert cli.main(["push", str(tmp_path), "someone/half"]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "some one/x", "a..b", "x" * 120])
+def test_what_is_no_name_of_a_repository_is_one_line(
+    hub: HubDouble, name: str, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["push", str(trained), name]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and name in error and not hub.repositories
+
+
+def test_a_card_of_data_that_cannot_be_read_is_one_line(
+    hub: HubDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_records(tmp_path / "train.jsonl", read_records(SAMPLE / "dev.jsonl")[:2])
+    (tmp_path / "README.md").write_text("---\nlicense: [mit\n---\n")
+    assert cli.main(["push", str(tmp_path), "someone/mine"]) == 2
+    assert "README.md: unreadable metadata" in capsys.readouterr().err
 
 
 def test_refusal_and_silence_of_the_hub_are_one_line(
