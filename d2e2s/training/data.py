@@ -49,7 +49,7 @@ def load_splits(name: str, config: str | None, wanted: Iterable[str]) -> dict[st
     """
     try:
         found = datasets.load_dataset(name, config)
-    except (ValueError, datasets.exceptions.DatasetsError) as error:
+    except (ValueError, FileNotFoundError, datasets.exceptions.DatasetsError) as error:
         raise UserError(f"--dataset_name {name}: cannot be loaded: {error}") from None
     return {split: split_of(found, split, f"--dataset_name {name}") for split in wanted}
 
