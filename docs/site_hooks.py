@@ -36,12 +36,12 @@ LINK = re.compile(r"(?<!`)(!?\[[^\]]*\])\(([^)\s#]+)(#[^)]*)?\)")
 def on_startup(**kwargs: Any) -> None:
     """Lay the package out as it is imported, the root files beside the others: the reference is read, not imported."""
     shutil.rmtree(SOURCES, ignore_errors=True)
-    SOURCES.mkdir(parents=True)
-    for path in [*ROOT.glob("*_d2e2s.py"), *ROOT.glob("d2e2s/*.py")]:
-        text = REFERENCE.sub(r"\1", path.read_text(encoding="utf-8"))
-        (SOURCES / path.name).write_text(text, encoding="utf-8")
-    for name in ("data_scripts", "metrics"):
-        shutil.copytree(ROOT / name, SOURCES / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for source, place in (("d2e2s", "."), ("data_scripts", "data_scripts"), ("metrics", "metrics")):
+        shutil.copytree(ROOT / source, SOURCES / place, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ROOT.glob("*_d2e2s.py"):
+        shutil.copy(path, SOURCES)
+    for path in SOURCES.rglob("*.py"):
+        path.write_text(REFERENCE.sub(r"\1", path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
