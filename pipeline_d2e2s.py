@@ -283,10 +283,8 @@ class TripletExtractionPipeline(Pipeline):
         """
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("dtype", "torch_dtype", "attn_implementation"):
-            self.processor.tokenizer.init_kwargs.pop(
-                name, None
-            )  # the model's, which `pipeline` tells the tokenizer too
+        for name in ("dtype", "torch_dtype", "attn_implementation"):  # the model's, which `pipeline` tells both
+            self.processor.tokenizer.init_kwargs.pop(name, None)
         if kwargs.get("push_to_hub"):
             kwargs.setdefault("repo_id", folder.resolve().name)
         with TemporaryDirectory(prefix=".writing-", dir=folder) as new:

@@ -257,6 +257,17 @@ def test_every_way_pushes_the_same_files(hub: HubDouble, trained: Path, tmp_path
     assert (folder / "training_args.bin").is_file() and not any(map(is_planted, trainer))
 
 
+def test_a_pipeline_pushes_all_that_it_needs(hub: HubDouble, tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "mine")
+    extract = TripletExtractionPipeline(
+        D2E2SForTripletExtraction.from_pretrained(folder), processor=D2E2SProcessor.from_pretrained(folder)
+    )
+    extract.push_to_hub("someone/pipeline")
+    extract.save_pretrained(folder, push_to_hub=True)
+    for name in ("someone/pipeline", "user/mine"):
+        assert set(hub.repositories["models", name].files) >= WHOLE - {"README.md", "all_results.json"}
+
+
 # --- what somebody wrote ----------------------------------------------------------------------------------
 
 
@@ -308,9 +319,10 @@ def test_our_gitignore_is_written_again_until_somebody_changes_it(tmp_path: Path
 
 @pytest.fixture
 def splits() -> dict[str, list[dict[str, Any]]]:
-    """A few records of each split; the first one of dev has no triplet, so that its type is guessed from later ones."""
+    """A few records of each split; the first ones of dev have no triplets, and what those of one are is not known."""
     records = {split: read_records(SAMPLE / f"{split}.jsonl")[:12] for split in ("train", "dev", "test")}
     records["dev"].sort(key=lambda record: len(record["triplets"]))
+    records["dev"][0]["triplets"] = None
     return records
 
 
@@ -400,6 +412,16 @@ def test_incomplete_folder_is_refused(
             (tmp_path / file.name).write_bytes(file.read_bytes())
     assert cli.main(["push", str(tmp_path), "someone/half"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_reach_the_hub_is_one_line(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    words = [word for word in command if not word.startswith("--output_dir=")]
+    assert train([*words, f"--output_dir={tmp_path}", "--push_to_hub=true", "--hub_model_id=someone/tiny"]) == 2
+    assert "error: http://127.0.0.1:9 cannot be reached" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["a/b/c", "some one/x", "a..b", "x" * 120])
