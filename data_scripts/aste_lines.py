@@ -81,19 +81,14 @@ def split_line(line: str, where: str) -> tuple[list[str], str, bool]:
     tokens = [token for token in parts[0].split(" ") if token]
     if not "".join(tokens).strip():
         raise RecordError(where, "empty text before '####'", LINE_FORM)
-    return tokens, parts[1].strip(), len(parts) == 3
+    return tokens, parts[1], len(parts) == 3
 
 
 def parse_triplets(
     text: str, length: int, where: str, are_ranges: bool, implicit: bool, words: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], int]:
     """The triplets of a line of `length` words, and how many implicit ones there are besides. As for `parse_line`."""
-    try:
-        raw = ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise RecordError(where, f"unreadable triplets {text[:60]!r}", LINE_FORM) from None
-    if not isinstance(raw, list):
-        raise RecordError(where, f"triplets {text[:60]!r} are no list", LINE_FORM)
+    raw = read_literal(text, where, LINE_FORM)
     triplets: list[dict[str, Any]] = []
     for item in raw:
         if not isinstance(item, tuple | list) or len(item) != 3:
@@ -107,6 +102,21 @@ def parse_triplets(
         }
         triplets.append({**spans, "sentiment": sentiment})
     return triplets, len(raw) - len(triplets)
+
+
+def read_literal(text: str, where: str, form: str) -> list[Any]:
+    """The list behind the `####` of a line; `form` is what is expected.
+
+    Raises:
+        RecordError: no list as Python writes it.
+    """
+    try:
+        values = ast.literal_eval(text.strip())
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise RecordError(where, f"unreadable triplets {text.strip()[:60]!r}", form) from None
+    if not isinstance(values, list):
+        raise RecordError(where, f"triplets {text.strip()[:60]!r} are no list", form)
+    return values
 
 
 def _span(indices: object, length: int, where: str, is_range: bool) -> list[int]:
@@ -173,10 +183,14 @@ class LineReader:
         return tokens, None if implicit and self.implicit == "unknown" else triplets
 
 
+def add_implicit_option(parser: argparse.ArgumentParser, default: str) -> None:
+    how = "of a sentence with an implicit term: drop those triplets, skip it, or write it with triplets: null (unknown)"
+    parser.add_argument("--implicit", choices=["stop", "drop", "skip", "unknown"], default=default, help=how)
+
+
 def add_line_options(parser: argparse.ArgumentParser, implicit: str, on_error: str, unknown: bool) -> None:
     """The options of `LineReader`, with their defaults; `unknown` is a choice of `on_error` or is not."""
-    how = "of a sentence with an implicit term: drop those triplets, skip it, or write it with triplets: null (unknown)"
-    parser.add_argument("--implicit", choices=["stop", "drop", "skip", "unknown"], default=implicit, help=how)
+    add_implicit_option(parser, implicit)
     how = "skip lists the sentence and leaves it out" + "; unknown lists it and writes it with triplets: null" * unknown
     choices = ["stop", "skip", *["unknown"] * unknown]
     parser.add_argument("--on_error", choices=choices, default=on_error, help=how)

@@ -93,23 +93,27 @@ def _size(sentences: int) -> str:
 
 
 def _figures(splits: Mapping[str, Sequence[Record]]) -> str:
-    """Table of what each split holds; sentences whose triplets are not known have a column if there are any."""
-    records = [record for split in splits.values() for record in split]
+    """Table of what each split holds."""
+    names = columns([record for records in splits.values() for record in records])
+    rows = [[split, *(str(counts(records)[name]) for name in names)] for split, records in splits.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [["split", *names], ["---"] * (1 + len(names)), *rows])
+
+
+def columns(records: Sequence[Record]) -> list[str]:
+    """What there is to count; sentences whose triplets are not known only if there are any."""
+    unknown = ["triplets not known"] * (not all(map(is_labelled, records)))
     labels = dict.fromkeys([*SENTIMENTS, *sentiment_labels(records)])
-    columns = ["sentences", "without a triplet", "triplets", *labels, "with a term of several words"]
-    if not all(map(is_labelled, records)):
-        columns.insert(2, "triplets not known")
-    rows = [[split, *(str(_counts(part)[name]) for name in columns)] for split, part in splits.items()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [["split", *columns], ["---"] * (1 + len(columns)), *rows])
+    return ["sentences", "without a triplet", *unknown, "triplets", *labels, "with a term of several words"]
 
 
-def _counts(records: Sequence[Record]) -> Counter[str]:
+def counts(records: Sequence[Record]) -> Counter[str]:
+    """The count of each of `columns`."""
     triplets = [triplet for record in records for triplet in record["triplets"] or []]
-    counts = Counter(triplet["sentiment"] for triplet in triplets)
-    counts["sentences"], counts["triplets"] = len(records), len(triplets)
-    counts["without a triplet"] = sum(record["triplets"] == [] for record in records)
-    counts["triplets not known"] = sum(not is_labelled(record) for record in records)
-    counts["with a term of several words"] = sum(
-        any(end - start > 1 for start, end in (t["aspect"], t["opinion"])) for t in triplets
+    found = Counter(triplet["sentiment"] for triplet in triplets)
+    found["sentences"], found["triplets"] = len(records), len(triplets)
+    found["without a triplet"] = sum(record["triplets"] == [] for record in records)
+    found["triplets not known"] = sum(not is_labelled(record) for record in records)
+    found["with a term of several words"] = sum(
+        any(end - start > 1 for start, end in (triplet["aspect"], triplet["opinion"])) for triplet in triplets
     )
-    return counts
+    return found

@@ -8,6 +8,9 @@ The project is of the type "Sequence Labeling" with relations, exported as "JSON
 
 Doccano does not say which texts were looked at: tick "Export only approved documents", or every text without an entity
 is taken for one that has no triplet.
+
+The export has no text of a span to compare: where spans begin or end inside words, and do not if each line end of the
+text is counted as one character more or less, as Windows and browsers differ in it, they are moved, with a finding.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from d2e2s.data_scripts import annotations as _annotations
-from d2e2s.data_scripts.annotations import Document, Link, Report, Span, collect, member, read_text
+from d2e2s.data_scripts.documents import Document, Link, Report, Span, collect, inside_word, member, read_text
 from d2e2s.data_scripts.records import RecordError, parse_json
 
 EXPECTED = 'a line of the "JSONL(Relation)" export, with text, entities and relations'
@@ -40,7 +43,7 @@ def _documents(path: Path, text_column: str, report: Report) -> Iterator[Documen
         if not line.strip():
             continue
         try:
-            yield _document(line, f"{path}:{number}", number, text_column)
+            yield realigned(_document(line, f"{path}:{number}", number, text_column), report)
         except RecordError as error:
             report.fault(f"line {number}", "malformed", "", error)
 
@@ -67,6 +70,35 @@ def _link(relation: Any, where: str) -> Link:
         member(relation, f"{name}_id", (int, str), where, "the id of an entity") for name in ("from", "to")
     )
     return Link(str(source), str(target), [member(relation, "type", str, where, "a relation with its type")])
+
+
+def realigned(document: Document, report: Report) -> Document:
+    """The document, with its spans moved if their offsets count line ends in another way than its text."""
+    text, spans = document.text, document.spans
+    places: dict[str, list[int]] = {}  # of each character as they were counted, its place in the text
+    if "\r\n" in text:
+        places["one character"] = [i for i in range(len(text)) if not text.startswith("\r\n", i)]
+    elif "\n" in text:
+        places["two characters"] = [i for i, character in enumerate(text) for _ in range(1 + (character == "\n"))]
+    fewest = sum(off_borders(text, *span[:2]) for span in spans.values())
+    for counted, place in places.items():
+        if not all(0 <= span.start < span.end <= len(place) for span in spans.values()):
+            continue
+        moved = {
+            key: span._replace(start=place[span.start], end=place[span.end - 1] + 1) for key, span in spans.items()
+        }
+        found = sum(off_borders(text, *span[:2]) for span in moved.values())
+        if found < fewest:
+            what = f"{fewest} of {len(spans)} spans begin or end inside a word, {found} if a line end is {counted}"
+            report.note(document.id, "line ends", text[:60], what, "offsets moved")
+            document.spans = moved
+    return document
+
+
+def off_borders(text: str, start: int, end: int) -> bool:
+    """Whether a span begins or ends inside a word, at white space, or beyond the text."""
+    surface = text[max(start, 0) : max(end, 0)]
+    return not surface or surface != surface.strip() or inside_word(text, start) or inside_word(text, end)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

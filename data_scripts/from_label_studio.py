@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from d2e2s.data_scripts import annotations as _annotations
-from d2e2s.data_scripts.annotations import Document, Link, Report, Span, collect, member, read_text
+from d2e2s.data_scripts.documents import Document, Link, Report, Span, collect, member, read_text
 from d2e2s.data_scripts.records import RecordError, parse_json
 
 EXPECTED = 'a task of the "JSON" export (JSON-MIN has no relations)'
@@ -100,12 +100,21 @@ def _links(results: list[Any], where: str) -> list[Link]:
 
 
 def _in_characters(span: Span, text: str) -> Span:
-    """The span in characters: older versions counted UTF-16 units, two for an emoji."""
-    if span.text is None or text.isascii() or text[span.start : span.end].strip() == span.text.strip():
+    """The span in characters: older versions counted UTF-16 units, two for an emoji.
+
+    The export says what the span's text is, or a part of it: older versions snapped a span to words, but not its text.
+    """
+    if span.text is None or text.isascii():
         return span
     units = text.encode("utf-16-le", "surrogatepass")
     start, end = (len(units[: 2 * place].decode("utf-16-le", "ignore")) for place in span[:2])
-    return span._replace(start=start, end=end) if text[start:end].strip() == span.text.strip() else span
+    wanted = span.text.strip()
+
+    def likeness(other: Span) -> int:
+        surface = text[other.start : other.end].strip()
+        return 2 * (surface == wanted) + (wanted in surface)
+
+    return max(span, span._replace(start=start, end=end), key=likeness)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,11 +7,13 @@ such as those of 16res, is downloaded on demand only.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from d2e2s.data_scripts.dataset_card import UNKNOWN_LICENCE
 from d2e2s.data_scripts.downloads import fetch
+from d2e2s.data_scripts.files import sha256
 
 ASTE_V2 = ("14res", "14lap", "15res", "16res")
 DOMAINS = ("electronics", "home", "beauty", "fashion", "book", "grocery", "pet", "toy")  # the last four: dev only
@@ -86,6 +88,11 @@ class PublicSet:
     def name(self) -> str:
         return self.folder.rsplit("/", 1)[-1]
 
+    @property
+    def sums(self) -> set[str | None]:
+        """The known sums of its files."""
+        return {SHA256.get(f"{self.folder}/{file}") for file in self.files.values()}
+
     def download(self, split: str, instead: str, allow_unverified: bool = False) -> Path:
         """The file of a split, from the user's cache or the network. Errors as for `download`."""
         return download(self.folder, self.files[split], self.url, instead, allow_unverified)
@@ -106,6 +113,12 @@ TEXT_SETS = {
     **{f"dmaste/{name}": _dmaste(name) for name in DOMAINS},
     "synthetic": PublicSet("aste_synthetic", SYNTHETIC_URL, {"train": "train.txt"}, ABOUT_SYNTHETIC, "mit"),
 }
+
+
+def known_set(files: Iterable[Path]) -> PublicSet | None:
+    """The set that these files are of, by their sums; None if it is none that we know."""
+    sums = {sha256(file) for file in files}
+    return next((each for each in TEXT_SETS.values() if sums <= each.sums), None)
 
 
 def download(folder: str, file: str, url: str, instead: str, allow_unverified: bool = False) -> Path:

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from d2e2s.data_scripts import from_doccano, from_label_studio
-from d2e2s.data_scripts.annotations import Document, Report, parse_arguments, split_documents, word_span
-from d2e2s.data_scripts.records import Record, read_records
+from d2e2s.data_scripts.annotations import parse_arguments, split_documents
+from d2e2s.data_scripts.converter import word_span
+from d2e2s.data_scripts.documents import Document, Report
+from d2e2s.data_scripts.records import Record, is_labelled, read_records
 from d2e2s.words_d2e2s import WordSplitter
 
 DATA = Path(__file__).parent / "data"
@@ -281,7 +283,9 @@ def test_a_fault_stops_with_one_line_or_is_left_out(
     assert _read(tmp_path, "train")["8-1"] == [("sushi-bar", "great", "POS")], "the good document is kept"
     entry = _findings(tmp_path)[kind][0]
     assert message in entry["what"] and entry["done"] == "left out"
-    assert not [triplet for key, found in _read(tmp_path, "train").items() if key[0] == "7" for triplet in found]
+    kept = _read(tmp_path, "train")
+    assert not [triplet for key, found in kept.items() if key[0] == "7" for triplet in found]
+    assert "7-1" not in kept, "a sentence whose mark was left out is no negative example"
 
 
 def test_borders_may_be_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,8 +293,8 @@ def test_borders_may_be_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert _doccano(tmp_path, [item], "--off_borders", "fault") == 2
     assert "span [4, 9) does not fall on word borders: 'sushi'; expected 'sushi-bar'" in capsys.readouterr().err
     assert _doccano(tmp_path, [item], "--off_borders", "fault", "--on_error", "skip") == 0
-    assert _read(tmp_path, "train") == {"7-1": [], "7-2": []}
-    assert set(_findings(tmp_path)) == {"word borders", "broken relation"}
+    assert _read(tmp_path, "train") == {"7-2": []}
+    assert set(_findings(tmp_path)) == {"word borders", "broken relation", "not fully annotated"}
 
 
 @pytest.mark.parametrize(
@@ -342,6 +346,93 @@ def test_no_json_names_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "none.jsonl" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "unknown"),
+    [("unknown label", [True, False]), ("two aspects", [True, True]), ("outside", [True, True])],
+)
+def test_sentences_with_a_mark_that_cannot_be_used_may_be_kept_as_not_known(
+    name: str, unknown: list[bool], tmp_path: Path
+) -> None:
+    """Those of the mark; all of the text, where it cannot be told which."""
+    assert _doccano(tmp_path, [{**GOOD, "id": 8}, FAULTS[name][0]], "--on_error", "unknown") == 0
+    rows = {row["id"]: row for row in read_records(tmp_path / "train.jsonl")}
+    assert [not is_labelled(rows[key]) for key in ("7-1", "7-2")] == unknown
+    assert is_labelled(rows["8-1"]) and is_labelled(rows["8-2"])
+    entries = _findings(tmp_path)["not fully annotated"]
+    assert len(entries) == sum(unknown) and "triplets: they are not known" in entries[0]["done"]
+
+
+def test_nothing_left_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    item, _, message = FAULTS["outside"]
+    assert _doccano(tmp_path, [item], "--on_error", "skip") == 2
+    error = capsys.readouterr().err
+    assert "no sentence is left for train; expected some; the first finding: " in error and message in error
+
+
+# --- what tools get wrong ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("emoji", ["", "\U0001f600 "])
+def test_text_inside_a_span_that_was_snapped(emoji: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Older versions of Label Studio wrote what was selected beside the words that it was snapped to."""
+    tasks = json.loads((DATA / "label_studio.json").read_text(encoding="utf-8"))[:1]
+    tasks[0]["data"]["text"] = emoji + tasks[0]["data"]["text"]
+    texts = {"food": "foo", "great": "great"}
+    for result in tasks[0]["annotations"][0]["result"]:
+        if "value" in result:
+            value = result["value"]
+            value["text"] = texts.get(value["text"], value["text"])
+            value |= {border: value[border] + len(emoji.encode("utf-16-le")) // 2 for border in ("start", "end")}
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps(tasks), encoding="utf-8")
+    command = ["--input", str(path), "--output_dir", str(tmp_path), "--split", "1", "0", "0"]
+    assert from_label_studio.main(command) == 0
+    assert _read(tmp_path, "train")["11-1"] == [("food", "great", "POS"), ("service", "slow", "NEG")]
+    [finding] = _findings(tmp_path)["text inside its span"]
+    assert finding["text"] == "food" and finding["what"] == "'foo' as the export says"
+
+
+LINES = "Good food.{0}Nice staff.{0}The wine was bad."
+
+
+@pytest.mark.parametrize("counted", ["\n", "\r\n"])
+@pytest.mark.parametrize("written", ["\n", "\r\n"])
+def test_line_ends_that_are_counted_otherwise_are_noticed(counted: str, written: str, tmp_path: Path) -> None:
+    source = LINES.format(counted)
+    marks = [("Good", "food", "Positive"), ("Nice", "staff", "Positive"), ("bad", "wine", "Negative")]
+    spans, relations = [], []
+    for opinion, aspect, sentiment in marks:
+        for term, label in ((opinion, "Opinion"), (aspect, "Aspect")):
+            spans.append((source.index(term), source.index(term) + len(term), label))
+        relations.append((len(spans) - 1, len(spans) - 2, sentiment))
+    assert _doccano(tmp_path, [_item(*spans, relations=relations, text=LINES.format(written))]) == 0
+    assert _read(tmp_path, "train") == {
+        "7-1": [("food", "Good", "POS")],
+        "7-2": [("staff", "Nice", "POS")],
+        "7-3": [("wine", "bad", "NEG")],
+    }
+    findings = _findings(tmp_path)
+    assert set(findings) == (set() if counted == written else {"line ends"})
+    if counted != written:
+        number = "one character" if counted == "\n" else "two characters"
+        assert findings["line ends"][0]["what"].endswith(f", 0 if a line end is {number}")
+
+
+def test_spans_inside_words_stay_where_line_ends_do_not_explain_them(tmp_path: Path) -> None:
+    text = LINES.format("\n")
+    item = _item((text.index("taff"), text.index("taff") + 4, "Aspect"), (11, 15, "Opinion"), text=text)
+    assert _doccano(tmp_path, [item]) == 0
+    assert _read(tmp_path, "train")["7-2"] == [("staff", "Nice", "POS")]
+    assert set(_findings(tmp_path)) == {"word borders"}
+
+
+def test_further_sentiments(tmp_path: Path) -> None:
+    item = _item((4, 13, "Aspect"), (18, 23, "Opinion"), relations=[(0, 1, "CONFLICT")])
+    assert _doccano(tmp_path, [item], "--sentiments", "conflict", "mixed") == 0
+    assert _read(tmp_path, "train")["7-1"] == [("sushi-bar", "great", "conflict")]
+    assert "| conflict |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
 # --- the split --------------------------------------------------------------------------------------------
 
 
@@ -368,6 +459,28 @@ def test_every_split_asked_for_gets_a_text() -> None:
     assert {split: len(part) for split, part in splits.items()} == {"train": 1, "dev": 1, "test": 1}
     with pytest.raises(ValueError, match="2 annotated texts for --split 0.8 0.1 0.1"):
         split_documents(_documents(["a", "b"]), [0.8, 0.1, 0.1], 0, Report())
+
+
+def test_equal_texts_are_equal_however_they_are_spaced() -> None:
+    splits = split_documents(_documents(["Good  food", "good food", "a", "b"]), [0.4, 0.3, 0.3], 42, Report())
+    assert any({"0", "1"} <= {document.id for document in part} for part in splits.values())
+
+
+def test_a_file_for_each_split(tmp_path: Path) -> None:
+    texts = {"train": [TEXT, "Nice wine."], "dev": ["Bad wine."], "test": ["the sushi-bar was great.  Service: slow!"]}
+    for split, lines in texts.items():
+        items = [{**_item(relations=(), text=text), "id": number} for number, text in enumerate(lines)]
+        (tmp_path / f"{split}.txt").write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
+    files = [
+        word
+        for name, split in (("--input", "train"), ("--dev_input", "dev"), ("--test_input", "test"))
+        for word in (name, str(tmp_path / f"{split}.txt"))
+    ]
+    assert from_doccano.main([*files, "--output_dir", str(tmp_path / "out")]) == 0
+    assert set(_read(tmp_path / "out", "train")) == {"train-0-1", "train-0-2", "train-1-1"}
+    assert set(_read(tmp_path / "out", "dev")) == {"dev-0-1"}
+    [finding] = _findings(tmp_path / "out")["text in two splits"]
+    assert finding["id"] == "test-0" and finding["what"] == "stands in train too"
 
 
 def test_files_of_another_split_are_not_mixed_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
