@@ -17,10 +17,9 @@ from typing import Any
 
 import torch
 from markupsafe import Markup
-from safetensors import SafetensorError
 
 from .. import __version__
-from ..checkpoints import WEIGHTS, check_model
+from ..checkpoints import WEIGHTS, load_checkpoint
 from ..collator_d2e2s import DataCollatorForTripletExtraction
 from ..data_scripts.files import write_text
 from ..data_scripts.records import SENTIMENTS, Record, read_records
@@ -115,16 +114,15 @@ def load_model(folder: Path, device: str) -> tuple[D2E2SForTripletExtraction, D2
     """Model and processor of the folder, if it holds weights.
 
     Raises:
-        UserError: weights that are damaged or not those of their checksum, or a device that is not there.
+        UserError: a checkpoint that `load_checkpoint` refuses, or a device that is not there.
     """
     if not list(folder.glob(WEIGHTS)):
         return None, None
-    check_model(str(folder.resolve()))
+    model, processor = load_checkpoint(str(folder.resolve()))
     try:
-        model = D2E2SForTripletExtraction.from_pretrained(str(folder)).eval().to(device)
-    except (SafetensorError, RuntimeError, AssertionError) as error:
+        return model.eval().to(device), processor
+    except (RuntimeError, AssertionError) as error:
         raise UserError(f"{folder}: the model cannot be loaded on {device}: {error}") from None
-    return model, D2E2SProcessor.from_pretrained(str(folder))
 
 
 @torch.inference_mode()
