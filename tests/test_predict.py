@@ -386,7 +386,7 @@ def test_no_d2e2s_checkpoint(
     weights = damaged / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     for folder, message in (
-        (other, "no D2E2S checkpoint (its model_type is 'bert')"),
+        (other, "no D2E2S checkpoint (model_type 'bert')"),
         (tmp_path / "nowhere", "nowhere: no such folder"),
         ("outputs/nowhere", "outputs/nowhere: no such folder here, and nothing of that name to be had elsewhere"),
         ("nowhere", "nowhere: no such folder here, and nothing of that name to be had elsewhere"),
