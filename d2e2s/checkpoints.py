@@ -19,12 +19,11 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import sort_checkpoints
 from transformers.utils import CONFIG_NAME
 
-from .configuration_d2e2s import D2E2SConfig
+# From the package itself, whose first access registers them: no code of a checkpoint is asked for.
+from . import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor
 from .data_scripts.files import sha256, to_disk, write_marked, write_text
 from .encoders import fit_window
 from .errors_d2e2s import UserError
-from .modeling_d2e2s import D2E2SForTripletExtraction
-from .processing_d2e2s import D2E2SProcessor
 
 logger = logging.getLogger("d2e2s")
 
@@ -230,7 +229,9 @@ def reading(folder: str | Path) -> Iterator[None]:
         if error.errno is not None or str(folder) in str(error) or Path(folder).is_dir():
             raise
         raise OSError(f"{folder}: no such folder here, and nothing of that name to be had elsewhere: {error}") from None
-    except (RuntimeError, EOFError, KeyError) as error:
+    except UserError:
+        raise
+    except (RuntimeError, EOFError, KeyError, ValueError) as error:
         raise CheckpointError(f"{folder}: cannot be loaded, or does not fit the model asked for: {error}") from None
 
 

@@ -173,16 +173,6 @@ def test_parts_begin_and_end_between_rows(size: int, tmp_path: Path, monkeypatch
     assert [part.line for part in plan_parts(path, 0, columns, "text", 1)] == [3, 5, 7, 10, 11, 13]
 
 
-def test_run_aste(model: Path, tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    _corpus(tmp_path)
-    words = ["--do_predict", "--model_name_or_path", str(model), "--use_cpu", "--output_file", str(tmp_path / "a")]
-    assert cli.main(["train", *words, "--predict_file", str(tmp_path / "in" / "**" / "*.jsonl")]) == 0
-    assert run("b", "--rows_per_shard", "5000") == 0
-    assert _shards(tmp_path / "a") == _shards(tmp_path / "b") and len(Output(tmp_path / "a").done()) == 2
-    assert cli.main(["train", *words, "--predict_file", str(tmp_path / "x")]) == 2
-    assert "x: no such file or folder" in capsys.readouterr().err
-
-
 def test_rows_tell_which_file_they_are_from(
     tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

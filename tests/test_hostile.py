@@ -16,13 +16,13 @@ import pyarrow.parquet
 import pytest
 from tiny_models import tiny_checkpoint
 from tiny_runs import ROOT, command, write_data
+from tiny_runs import main as train
 
 from d2e2s import TripletExtractionPipeline, cli
 from d2e2s.checkpoints import SUMS, seal
 from d2e2s.data_scripts import from_doccano, from_label_studio, prepare_aste_v2, read_conllu
-from d2e2s.prediction import predict
+from d2e2s.data_scripts.records import read_records
 from d2e2s.prediction.predict import load_pipeline
-from d2e2s.training import run as train
 
 DEEP = "[" * 100_000
 DIGITS = "9" * 5000
@@ -42,6 +42,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def extract(model: Path) -> TripletExtractionPipeline:
     return load_pipeline(str(model), device="cpu", threshold=0.0)
+
+
+def predict(words: list[str]) -> int:
+    return cli.main(["predict", *words])
 
 
 def refused(main: Main, argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -122,7 +126,7 @@ def test_records(case: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFi
     content, message = RECORDS[case]
     bad = tmp_path / "bad.jsonl"
     bad.write_bytes(content)
-    last = refused(train.main, command(data, tmp_path / "out", train_file=bad), capsys)
+    last = refused(train, command(data, tmp_path / "out", train_file=bad), capsys)
     place = "train: sentence 0" if "window" in case else f"error: {bad}"
     assert place in last and message in last
     assert len(last) < 600
@@ -150,13 +154,13 @@ FILES: dict[str, tuple[str, Callable[[Path], object], str]] = {
 def test_files_of_records(case: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name, make, message = FILES[case]
     make(tmp_path / name)
-    last = refused(train.main, command(data, tmp_path / "out", train_file=tmp_path / name), capsys)
+    last = refused(train, command(data, tmp_path / "out", train_file=tmp_path / name), capsys)
     assert last.startswith(f"error: {tmp_path / name}") and message in last
 
 
 def test_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(b"\xef\xbb\xbf" + record())
-    assert train.read_records(tmp_path / "x.jsonl") == [GOOD]
+    assert read_records(tmp_path / "x.jsonl") == [GOOD]
 
 
 # --- configurations of a run ------------------------------------------------------------------------------
@@ -185,7 +189,7 @@ YAML: dict[str, tuple[bytes, str]] = {
 def test_configuration_files(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content, message = YAML[case]
     (tmp_path / "run.yaml").write_bytes(content)
-    last = refused(train.main, [str(tmp_path / "run.yaml")], capsys)
+    last = refused(train, [str(tmp_path / "run.yaml")], capsys)
     assert last.startswith(f"error: {tmp_path / 'run.yaml'}") and message in last
 
 
@@ -212,7 +216,7 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", ARGUMENTS)
 def test_arguments(case: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     extra, message = ARGUMENTS[case]
-    assert message in refused(train.main, command(data, tmp_path / "out", **extra), capsys)
+    assert message in refused(train, command(data, tmp_path / "out", **extra), capsys)
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------
@@ -247,13 +251,13 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no configuration": (lambda folder: (folder / "config.json").unlink(), "holds no config.json"),
     "configuration no JSON": (spoil("config.json", b"{"), "config.json: no JSON object"),
     "configuration a list": (spoil("config.json", b"[]"), "config.json: no JSON object"),
-    "another kind of model": (edit_config(model_type="bert"), "no D2E2S checkpoint (its model_type is 'bert')"),
+    "another kind of model": (edit_config(model_type="bert"), "no D2E2S checkpoint (model_type 'bert')"),
     "newer version": (edit_config(format_version=99), "checkpoint format 99 is newer than"),
     "unknown fusion": (edit_config(fusion_type="sum"), "fusion_type"),
     "negative size": (edit_config(head_size=-1), "head_size must be greater than 0"),
     "size no number": (edit_config(head_size="big"), "head_size"),
     "repeated labels": (edit_config(sentiment_labels=["POS", "POS"]), "holds a label twice"),
-    "other sizes than the weights": (edit_config(head_size=24), "cannot be loaded, or does not fit"),
+    "other sizes than the weights": (edit_config(head_size=24), "weights do not fit its own configuration"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
     "weights empty": (spoil("model.safetensors", b""), "the weights are damaged"),
     "weights no safetensors": (spoil("model.safetensors", b"not at all"), "the weights are damaged"),
@@ -273,7 +277,7 @@ def test_checkpoints(case: str, model: Path, tmp_path: Path, capsys: pytest.Capt
     make, message = CHECKPOINTS[case]
     folder = shutil.copytree(model, tmp_path / "model")
     make(folder)
-    assert message in refused(predict.main, ["Good food.", "--model", str(folder)], capsys)
+    assert message in refused(predict, ["Good food.", "--model", str(folder)], capsys)
 
 
 @pytest.mark.parametrize(
@@ -286,14 +290,14 @@ def test_checkpoints_to_go_on_from(
     folder = shutil.copytree(model, tmp_path / "model")
     make(folder)
     words = command(data, tmp_path / "out", encoder_name_or_path=None, model_name_or_path=folder, head_size=None)
-    assert message in refused(train.main, [word for word in words if "parser_size" not in word], capsys)
+    assert message in refused(train, [word for word in words if "parser_size" not in word], capsys)
 
 
 @pytest.mark.parametrize("content", [b"", b"not at all", HUGE_HEADER])
 def test_damaged_encoder(content: bytes, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     encoder = shutil.copytree(data / "encoder", tmp_path / "encoder")
     (encoder / "model.safetensors").write_bytes(content)
-    last = refused(train.main, command(data, tmp_path / "out", encoder_name_or_path=encoder), capsys)
+    last = refused(train, command(data, tmp_path / "out", encoder_name_or_path=encoder), capsys)
     assert str(encoder) in last and "the weights are damaged" in last
 
 
@@ -333,7 +337,7 @@ def test_tables(case: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFi
     out.write_text("before")
     if suffix == ".docx":  # a word with a dot is a text; where a file lies it is a file
         assert path.is_file()
-    last = refused(predict.main, [str(path), "--model", str(model), "--out", str(out)], capsys)
+    last = refused(predict, [str(path), "--model", str(model), "--out", str(out)], capsys)
     assert str(path) in last and message in last
     assert out.read_text() == "before" and {p.name for p in tmp_path.iterdir()} == {path.name, out.name}
 

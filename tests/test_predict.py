@@ -18,12 +18,11 @@ from rich.console import Console
 from tiny_models import tiny_checkpoint, tiny_encoder
 
 from d2e2s import TripletExtractionPipeline, cli
-from d2e2s.prediction import predict, tables
+from d2e2s.prediction import command, predict, tables
 from d2e2s.prediction.predict import load_pipeline, write_predictions
 from d2e2s.prediction.shards import read_predictions
 from d2e2s.prediction.tables import read_table
 from d2e2s.prediction.writers import TRIPLETS, harmless, rows_of, write_table
-from d2e2s.training import run as train
 
 TEXTS = ["The food was great. The service was slow!", "It was great", "naïve 食べ物 😀 good"]
 ROWS = [{"id": f"00{i}", "text": text, "n": i} for i, text in enumerate(TEXTS)]
@@ -245,8 +244,8 @@ def test_terminal_shows_colours(capsys: pytest.CaptureFixture[str]) -> None:
         "score": 0.75,
     }
     console = Console(force_terminal=True, width=200, color_system="standard")
-    predict.show({"text": "good food", "found": [triplet]}, "text", "found", console)
-    predict.show({"text": "[red]x", "found": []}, "text", "found", console)
+    command.show({"text": "good food", "found": [triplet]}, "text", "found", console)
+    command.show({"text": "[red]x", "found": []}, "text", "found", console)
     out = capsys.readouterr().out
     assert "\x1b[1;32mgood\x1b[0m \x1b[1;4;36mfood" in out and "POS" in out and "0.75" in out
     assert "[red]x" in out and "no triplet" in out
@@ -260,17 +259,10 @@ def test_rows_without_text_are_counted(model: Path, tmp_path: Path, capsys: pyte
     assert "2 rows without text" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["predict", "run_aste.py"])
-def test_the_input_is_not_written_over(
-    command: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_input_is_not_written_over(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, link = _input(tmp_path, ".csv"), tmp_path / "link.csv"
     link.symlink_to(path)
-    if command == "predict":
-        assert cli.main(["predict", str(path), "--model", str(model), "--out", str(link)]) == 2
-    else:
-        words = ["--do_predict", "--predict_file", str(path), "--model_name_or_path", str(model), "--use_cpu"]
-        assert cli.main(["train", *words, "--output_file", str(link)]) == 2
+    assert cli.main(["predict", str(path), "--model", str(model), "--out", str(link)]) == 2
     assert f"error: {link}: is the file that is read" in capsys.readouterr().err
     assert path.read_text(encoding="utf-8") == CONTENTS[".csv"]
 
@@ -394,7 +386,7 @@ def test_no_d2e2s_checkpoint(
     weights = damaged / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     for folder, message in (
-        (other, "no D2E2S checkpoint (its model_type is 'bert')"),
+        (other, "no D2E2S checkpoint (model_type 'bert')"),
         (tmp_path / "nowhere", "nowhere: no such folder"),
         ("outputs/nowhere", "outputs/nowhere: no such folder here, and nothing of that name to be had elsewhere"),
         ("nowhere", "nowhere: no such folder here, and nothing of that name to be had elsewhere"),
@@ -409,26 +401,6 @@ def test_no_d2e2s_checkpoint(
 def test_a_word_that_names_no_file_is_a_review(text: str, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["predict", text, "--model", str(model)]) == 0
     assert json.loads(capsys.readouterr().out)["text"] == text
-
-
-# --- run_aste.py
-
-
-def test_run_aste_predicts_raw_text_as_well(
-    extract: TripletExtractionPipeline, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path, ours, theirs = _input(tmp_path, ".csv"), tmp_path / "a.jsonl", tmp_path / "b.jsonl"
-    write_predictions(extract, read_table(str(path)), str(ours))
-    words = ["--do_predict", "--predict_file", str(path), "--model_name_or_path", str(model), "--use_cpu"]
-    assert cli.main(["train", *words, "--output_file", str(theirs)]) == 0
-    assert len(_read(ours)) == len(_read(theirs)) == len(TEXTS)
-    assert [row["id"] for row in _read(theirs)] == ["000", "001", "002"]
-    assert {path.name for path in tmp_path.iterdir()} == {"reviews.csv", "a.jsonl", "b.jsonl"}
-    assert train.main(words) == 2
-    assert cli.main(["train", *words, "--output_file", str(theirs), "--text_column", "review"]) == 2
-    assert cli.main(["train", *words, "--output_file", str(theirs), "--do_eval"]) == 2
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert "needs --output_file" in errors[0] and "no column 'review'" in errors[1] and "alone" in errors[2]
 
 
 def test_reader_of_the_pipe_may_leave(model: Path, tmp_path: Path) -> None:
