@@ -197,7 +197,12 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
 
     Or several such models trained apart, whose mean probabilities of spans and of pairs decide (Lakshminarayanan et al.
     2017), those of `config.members`: see `ensemble_of`.
+
+    Attributes:
+        origin: what is known of where the weights come from, for the results of a run; not saved with them.
     """
+
+    origin: dict[str, Any] | None = None
 
     def __init__(self, config: D2E2SConfig) -> None:
         super().__init__(config)

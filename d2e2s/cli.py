@@ -59,12 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return _without_extra(str(name), error)
     parser = _parser(name, module)
-    options, options.more = parser.parse_known_args(words)
+    options, more = parser.parse_known_args(words)
+    options.more = more
     if module is None or name is None:
         parser.print_help()
         return 0
-    if options.more and not COMMANDS[name].more:
-        parser.error(f"unrecognized arguments: {' '.join(options.more)}")
+    if more and not COMMANDS[name].more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
     try:
         return int(module.run(options) or 0)
     except BrokenPipeError:  # the reader of a pipe has had enough

@@ -104,12 +104,11 @@ def _slope(logits: Tensor, labels: Tensor, inverse: float) -> float:
 
 def decoded(decisions: Sequence[PairDecisions], config: D2E2SConfig) -> tuple[Rows, Scores, Rows]:
     """What the model decodes from its decisions, whatever the score: rows (S, K, 5), scores (S, K), gold (S, M, 5)."""
-    found: list[list[Tensor]] = [[], [], []]
-    for logits, aspects, opinions, gold in decisions:
-        options = (config.max_triplets, 0.0, config.temperature, config.allow_overlaps)
-        for column, tensor in zip(found, (*decode(logits, aspects, opinions, *options), gold), strict=True):
-            column.append(tensor)
-    rows, scores, gold = (_joined(column) for column in found)
+    batches = [
+        (*decode(logits, aspects, opinions, config.max_triplets, 0.0, config.temperature, config.allow_overlaps), gold)
+        for logits, aspects, opinions, gold in decisions
+    ]
+    rows, scores, gold = (_joined(parts) for parts in zip(*batches, strict=True))
     return rows, scores, gold
 
 

@@ -220,7 +220,7 @@ class TripletTrainingArguments(TrainingArguments):
         """
         if isinstance(args, cls):
             return args
-        completed = copy.copy(args)
+        completed: Any = copy.copy(args)
         completed.__class__ = cls  # fields that it has not are the class's own: the defaults
         completed._check()
         completed._set_up()

@@ -33,8 +33,9 @@ def describe(model: D2E2SForTripletExtraction, training: TripletTrainingArgument
     Args:
         place: folder or Hub name of the data, for its label and its card; empty if that is not known.
     """
-    start = model.config.encoder_config.name_or_path or model.config.encoder_config.model_type
-    origin: Figures = getattr(model, "origin", None) or {"encoder": start, "base_model": hub_name(start)}
+    encoder: Any = model.config.encoder_config
+    start = encoder.name_or_path or encoder.model_type
+    origin = model.origin or {"encoder": start, "base_model": hub_name(start)}
     encoders = [member.d2e2s.encoder for member in model.members]
     figures: Figures = {
         "seed": training.seed,

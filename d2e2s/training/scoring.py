@@ -33,7 +33,8 @@ def calibrate(trainer: Any, records: Sequence[Record] | None, temperature: bool 
     if temperature:
         config.temperature = fit_temperature(decisions)
     order = np.argsort(trainer.longest_first(dataset), kind="stable")
-    rows, scores, gold = (array[order] for array in decoded(decisions, config))
+    rows, scores, gold = decoded(decisions, config)
+    rows, scores, gold = rows[order], scores[order], gold[order]
     config.decision_threshold = choose_threshold(rows, scores, gold)
     found = triplet_figures(rows, scores, gold, config.sentiment_labels, config.decision_threshold)
     found |= calibration_figures(decisions, config)
@@ -54,7 +55,8 @@ def score(
     """
     output: Any = trainer.predict(dataset, metric_key_prefix=prefix)
     trainer.log_metrics(prefix, output.metrics)
-    write_predictions(trainer, records, *output.predictions, split or prefix)
+    rows, scores = output.predictions
+    write_predictions(trainer, records, rows, scores, split or prefix)
     return output.metrics
 
 

@@ -37,6 +37,7 @@ from ..evaluation.calibration import calibration_of
 from ..evaluation.thresholds import choose_threshold, triplet_figures
 from ..hub import keep_private
 from ..modeling_d2e2s import D2E2SForTripletExtraction
+from ..processing_d2e2s import D2E2SProcessor
 from ..reporting.card import write_card
 from .arguments import TripletTrainingArguments
 from .costs import Costs
@@ -106,7 +107,7 @@ class TripletTrainer(StepTrainer):
         args = TripletTrainingArguments.completed(args or TripletTrainingArguments())
         if not isinstance(getattr(processing_class, "tokenizer", None), PreTrainedTokenizerBase):
             raise UserError("processing_class: give the model's D2E2SProcessor, which build_model returns")
-        self.processing_class = processing_class
+        self.processor: D2E2SProcessor = processing_class
         self.inputs: dict[str, datasets.Dataset] = {}  # of each set by its name: train, dev, test, ...
         self.records: dict[str, list[Record]] = {}  # of those that were given as records
         self.figures: Figures = {}  # of the finished model
@@ -120,10 +121,11 @@ class TripletTrainer(StepTrainer):
                 "eval_dataset chooses epoch, temperature and threshold: give one, or train without "
                 '(eval_strategy="no", load_best_model_at_end=False)'
             )
+        collator: Any = data_collator or DataCollatorForTripletExtraction(processing_class, allow_unlabelled=True)
         super().__init__(
             model,
             args,
-            data_collator or DataCollatorForTripletExtraction(processing_class, allow_unlabelled=True),
+            collator,
             train,
             dev,
             processing_class,
@@ -153,7 +155,7 @@ class TripletTrainer(StepTrainer):
         if "input_ids" not in getattr(rows, "column_names", ()):
             records = records_of(rows, name)
             self.records[name] = records if name == "train" and self.trains_parser else labelled(records, name)
-            rows = tokenized(self.processing_class, self.records[name], name)
+            rows = tokenized(self.processor, self.records[name], name)
         self.inputs[name] = rows
         return rows
 
@@ -308,7 +310,7 @@ class TripletTrainer(StepTrainer):
         self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
     ) -> PredictionOutput:
         """Candidates, scores and gold rows in the order of a set of records or features, and the figures."""
-        dataset = self._features(test_dataset, metric_key_prefix)
+        dataset: Any = self._features(test_dataset, metric_key_prefix)
         output: Any = super().predict(dataset, ignore_keys, metric_key_prefix)
         order = np.argsort(self.longest_first(dataset), kind="stable")
         rows, scores = output.predictions
