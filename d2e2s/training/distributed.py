@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -69,6 +71,12 @@ def loss_shares(batch: Mapping[str, Tensor], counts: Tensor, parts: int) -> dict
     """
     shares = loss_counts([batch]) * parts / counts.clamp(min=1)
     return dict(zip(LOSS_COUNTS, shares, strict=True))
+
+
+@cache
+def end_together() -> None:
+    """Have the group of processes end before the interpreter does: torn down later it aborts now and then."""
+    atexit.register(lambda: torch.distributed.is_initialized() and torch.distributed.destroy_process_group())
 
 
 # --- folders and checkpoints ------------------------------------------------------------------------------

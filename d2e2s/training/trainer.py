@@ -42,7 +42,7 @@ from ..reporting.card import write_card
 from .arguments import TripletTrainingArguments
 from .costs import Costs
 from .data import SPLITS, counts, labelled, lengths_of, name_of, records_of, split_of, tokenized
-from .distributed import own_class
+from .distributed import end_together, own_class
 from .output_folder import RECIPE, check_recipe, clear, find_checkpoint, recipe, write_results
 from .record import Figures, Told, describe
 from .scoring import calibrate, score
@@ -135,6 +135,8 @@ class TripletTrainer(StepTrainer):
             *others,
             **options,
         )
+        if args.world_size > 1:
+            end_together()
         if args.early_stopping_patience is not None:
             self.add_callback(EarlyStopping(args.early_stopping_patience))
 
