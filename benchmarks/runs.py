@@ -9,10 +9,10 @@ learned from further data are left out: the table has one recipe. `d2e2s compare
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from d2e2s.evaluation.results import mean_and_deviation, percent, read_runs
 from d2e2s.reporting import compare
 
 from .report import markdown_table, write_between_marks
@@ -34,7 +34,7 @@ def _row(found: compare.Configuration) -> list[str]:
 
 
 def _cell(name: str, values: Sequence[float]) -> str:
-    return compare.percent(values if name == TEST or not values else [statistics.mean(values)])
+    return percent(values if name == TEST or not values else [mean_and_deviation(values)[0]])
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--page", type=Path, help="write the table between the page's `results` marks")
     arguments = parser.parse_args()
-    text = table(compare.read_runs(arguments.runs))
+    text = table(read_runs(arguments.runs))
     print(text)
     if arguments.page:
         write_between_marks(arguments.page, "results", text)

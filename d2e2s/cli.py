@@ -39,7 +39,7 @@ COMMANDS = {
     "study": Command("study.runner", "compare ways of training, with tests: STUDY.yaml [--workers N]", "study"),
     "search": Command("study.search", "search better arguments on dev: SEARCH.yaml [--trials N]", "search", more=True),
     "report": Command("reporting.report", "a run as one HTML page: RUN --out FILE.html", "report"),
-    "compare": Command("reporting.compare", "several runs side by side: RUN ... [--out FILE.html|.md|.json]", "report"),
+    "compare": Command("reporting.compare", "several runs side by side: RUN ... [--out FILE.html|.md]", "report"),
     "demo": Command("demo.app", "try a checkpoint in the browser: [--model DIR] [--port N]", "demo"),
 }
 

@@ -65,7 +65,7 @@ def test_every_figure_is_that_of_the_results_file(run: Run) -> None:
     for text in (
         "(0.3750)",
         "T = 1.500",
-        "0.0400 before, 0.0300 after (0.0200",
+        "test 0.0400 before, after 0.0300 (0.0200",
         "88 sentences a second",
         "1.5 minutes",
     ):

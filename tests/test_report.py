@@ -129,7 +129,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record["tokens"][0] = EVIL.replace(" ", "\xa0")
     (data / "test.jsonl").write_text("\n".join([json.dumps(record), *lines[1:]]) + "\n", encoding="utf-8")
     out = tmp_path_factory.mktemp("run") / "out"
-    assert main(command(data, out, dataset_name=EVIL, eval_strategy="epoch")) == 0
+    assert main(command(data, out, data_label=EVIL, eval_strategy="epoch")) == 0
     return out
 
 
@@ -220,7 +220,7 @@ def test_weights_that_are_not_those_of_their_checksum_are_refused(folder: Path, 
         ({"predictions_test.jsonl": ""}, "no sentences"),
         ({"predictions_test.jsonl": '{"id": "a", "tokens": ["b"], "triplets": []}'}, "predicted_triplets is not"),
         ({"predictions_test.jsonl": "{"}, "no JSON"),
-        ({"model.safetensors": "x"}, "cannot be loaded"),
+        ({"model.safetensors": "x"}, "the weights are damaged"),
     ],
 )
 def test_what_is_no_run_is_one_line(

@@ -16,7 +16,8 @@ from d2e2s.study.plan import Values
 from d2e2s.study.search import read_space, suggest
 from d2e2s.training.averaging import AveragedWeights
 from d2e2s.training.config_files import parse_arguments
-from d2e2s.training.trainer import DivergedError, TripletTrainer
+from d2e2s.training.steps import DivergedError
+from d2e2s.training.trainer import TripletTrainer
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
@@ -45,6 +46,7 @@ def configuration(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_search(
     configuration: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +75,7 @@ def test_search(
     assert not list((tmp_path / "out").rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_trials_are_worth_their_triplet_f1_whatever_chooses_their_epoch(configuration: Path) -> None:
     """A loss is more than 1 where little was learned."""
     out = configuration.parent / "out"
@@ -82,6 +85,7 @@ def test_trials_are_worth_their_triplet_f1_whatever_chooses_their_epoch(configur
     assert study.best_value < 0.5
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_with_its_own_trials_only(
     configuration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,18 +113,19 @@ def test_a_search_goes_on_with_its_own_trials_only(
     assert "was begun with train_file" in error and "give the search another --output_dir" in error
 
 
-def test_a_search_holds_out_what_it_is_told_to(
+def test_a_search_trains_on_triplets_alone(
     configuration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [str(configuration), "--output_dir", str(tmp_path / "out"), "--trials", "1"]
-    assert cli.main(["search", *words, "--held_out_file", str(tmp_path / "train.jsonl")]) == 2
-    assert "--held_out_file leaves no sentence" in capsys.readouterr().err
     assert cli.main(["search", *words, "--parser_file", str(SAMPLE / "train.jsonl")]) == 2
     assert "leave --parser_file to the training that follows it" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["pruned", "diverged"])
-def test_nothing_is_kept_of_a_bad_trial(end: str, configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_kept_of_a_bad_trial(
+    end: str, configuration: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Not the average of its weights, which has its model, and which each step of later trials would go on with."""
     averages, create = [], TripletTrainer.create_optimizer
 
@@ -142,8 +147,10 @@ def test_nothing_is_kept_of_a_bad_trial(end: str, configuration: Path, monkeypat
         == 2
     )
     assert averages == [1, 1, 1]
+    assert "no trial came to its end" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "space", "epochs"),
     [

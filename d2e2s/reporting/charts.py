@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..evaluation.results import mean_and_deviation
 from ..metrics.aste.scoring import Count
 from .markdown import asset
 
@@ -120,7 +120,7 @@ def spread_chart(title: str, rows: Sequence[Spread]) -> Figure:
         figure = Figure(figsize=(7.2, 1.2 + 0.36 * len(rows)), layout="constrained")
         axes = figure.add_subplot(title=plain(title))
         for place, (_, values, (low, high)) in enumerate(rows):
-            mean = 100 * statistics.mean(values)
+            mean = 100 * mean_and_deviation(values)[0]
             axes.barh(place, 100 * (high - low), left=100 * low, height=0.5, color=SERIES[0], alpha=0.2)
             axes.plot([mean, mean], [place - 0.25, place + 0.25], color=SERIES[0])
             axes.scatter([100 * value for value in values], [place] * len(values), s=20, color=SERIES[0], zorder=3)

@@ -135,25 +135,6 @@ def table(runs: Iterable[Figures]) -> str:
     return markdown_table([*HEADER, *FIGURES.values()], rows(runs))
 
 
-def summary(runs: Iterable[Figures]) -> str:
-    """JSON: each configuration with mean, standard deviation (null for one seed) and value of each seed."""
-    found = [
-        {
-            **{name: getattr(each, name) for name in ("data", "encoder", "model", "label", "seeds")},
-            "figures": {name: _statistics(each.values(name)) for name in FIGURES},
-        }
-        for each in configurations(runs)
-    ]
-    return json.dumps(found, indent=2) + "\n"
-
-
-def _statistics(values: Sequence[float]) -> dict[str, Any] | None:
-    if not values:
-        return None
-    mean, deviation = mean_and_deviation(values)
-    return {"mean": mean, "standard_deviation": deviation, "values": values}
-
-
 def page(runs: Iterable[Figures]) -> Markup:
     """The same as HTML, with a plot for each data set."""
     found = configurations(runs)
@@ -180,7 +161,7 @@ def plot(found: Sequence[Configuration]) -> Markup:
     return charts.to_svg(charts.spread_chart(f"{FIGURES[figure]}, %", rows), f"{FIGURES[figure]}, %")
 
 
-WRITERS: dict[str, Callable[[Iterable[Figures]], str]] = {".html": page, ".md": table, ".json": summary}
+WRITERS: dict[str, Callable[[Iterable[Figures]], str]] = {".html": page, ".md": table}
 
 
 def run(options: argparse.Namespace) -> None:

@@ -211,8 +211,8 @@ def check_runs(runs: Sequence[Run]) -> None:
         data, training = arguments.data, arguments.training
         if not (training.do_train and training.do_predict):
             raise UserError(f"{run.name}: a study compares figures of test: give do_train and do_predict")
-        for file in (data.train_file, data.validation_file, data.test_file):
-            if file is None or not Path(file).is_file():
+        for file in filter(None, (data.train_file, data.validation_file, data.test_file)):
+            if not Path(file).is_file():
                 raise FileNotFoundError(f"{run.name}: no data file {file}; prepare the data first")
 
 

@@ -16,7 +16,8 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from optuna.trial import TrialState
 
 from ..errors_d2e2s import UserError
 from ..evaluation.results import MODEL_FIELDS
-from ..training.arguments import Arguments, TripletTrainingArguments
+from ..training.arguments import TripletTrainingArguments
 from ..training.config_files import argument_name
 from ..training.run import build_trainer as trainer_of
 from ..training.run import load_records, start
@@ -89,7 +90,7 @@ def suggest(trial: optuna.trial.BaseTrial, name: str, choice: Any) -> Any:
     return trial.suggest_float(name, float(low), float(high), log=log)
 
 
-def build_trainer(arguments: Arguments, space: Values) -> TripletTrainer:
+def build_trainer(arguments: Any, space: Values) -> TripletTrainer:
     """A trainer that starts each trial with a new model of the trial's own choices.
 
     Raises:
@@ -112,7 +113,7 @@ def build_trainer(arguments: Arguments, space: Values) -> TripletTrainer:
     return trainer
 
 
-def search(arguments: Arguments, space: Values, trials: int, settings: Values) -> optuna.Study:
+def search(arguments: Any, space: Values, trials: int, settings: Values) -> optuna.Study:
     """Try arguments until there are `trials` in the storage of the output folder.
 
     Args:
@@ -139,27 +140,38 @@ def search(arguments: Arguments, space: Values, trials: int, settings: Values) -
     check_settings(found, settings, arguments.output_dir)
     done = len(found.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)))
     if done < trials:
-        trainer.hyperparameter_search(
-            of_trial,
-            worth,
-            n_trials=trials - done,
-            direction="maximize",
-            backend="optuna",
-            catch=(DivergedError, StrictDataclassError),
-            study_name=found.study_name,
-            storage=storage(arguments),
-            load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=arguments.training.seed + done),
-        )
+        with _without_a_best():
+            trainer.hyperparameter_search(
+                of_trial,
+                worth,
+                n_trials=trials - done,
+                direction="maximize",
+                backend="optuna",
+                catch=(DivergedError, StrictDataclassError),
+                study_name=found.study_name,
+                storage=storage(arguments),
+                load_if_exists=True,
+                sampler=optuna.samplers.TPESampler(seed=arguments.training.seed + done),
+            )
     return open_study(arguments)
 
 
-def storage(arguments: Arguments) -> str:
+@contextmanager
+def _without_a_best() -> Iterator[None]:
+    """The Trainer asks for the best trial, also where none came to its end, which is said later."""
+    try:
+        yield
+    except ValueError as error:
+        if "Record does not exist" not in str(error):  # optuna's words
+            raise
+
+
+def storage(arguments: Any) -> str:
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{arguments.output_dir / STORAGE}"
 
 
-def open_study(arguments: Arguments) -> optuna.Study:
+def open_study(arguments: Any) -> optuna.Study:
     """The trials that there are so far."""
     return optuna.create_study(
         study_name="triplet_f1", storage=storage(arguments), direction="maximize", load_if_exists=True
@@ -201,7 +213,7 @@ def run(options: argparse.Namespace) -> None:
     _write_best(arguments.output_dir, {**settings, **finished[0].params})
 
 
-def said(arguments: Arguments, base: Values, words: Sequence[str]) -> Values:
+def said(arguments: Any, base: Values, words: Sequence[str]) -> Values:
     """The values of the arguments that the file or the command line speaks of, but those that a search fixes."""
     groups = (arguments.model, arguments.config, arguments.data, arguments.training)
     values = {name: value for group in groups for name, value in vars(group).items()}
