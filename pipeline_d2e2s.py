@@ -18,7 +18,7 @@ from transformers import Pipeline
 
 from .errors_d2e2s import UserError
 from .spans_d2e2s import ASPECT, OPINION
-from .words_d2e2s import Word
+from .words_d2e2s import Word, checked_window, is_blank, placed_words
 
 TASK = "aspect-sentiment-triplet-extraction"
 BATCH_SIZE = 32
@@ -76,8 +76,8 @@ class TripletExtractionPipeline(Pipeline):
             raise UserError("the pipeline needs the model's D2E2SProcessor: give processor=...")
         if self.model.config.needs_heads:
             raise UserError('config.syntax="input": this model needs the heads of every sentence, not raw text')
-        self.model.eval()
         self.progress: Callable[[int], object] | None = None  # is told how many sentences were read just now
+        self.located: set[str] = set()  # aspects that were asked for by name, and stood in some text
 
     def __call__(
         self, inputs: Any, *, batch_size: int | None = None, num_workers: int | None = None, **options: Any
@@ -88,11 +88,11 @@ class TripletExtractionPipeline(Pipeline):
             inputs: a text; or a list of texts (gives a list), or any other iterable of them, such as a generator or a
                 `KeyDataset` (gives an iterator that reads ahead a little). In place of a text: a list of words (one
                 sentence; offsets are those of `" ".join(words)`), or `{"text": ..., "aspects": [...]}`, which asks
-                for the aspects of this text.
+                for the aspects of this text. None, NaN and blanks among the texts are no text: an empty result.
             batch_size: sentences a batch, 32 by default. Changes no result.
             num_workers: not used; for compatibility with other pipelines.
-            options: `threshold`, `top_k`, `aspects`, `return_terms`, `return_tree`; here or when the pipeline is
-                made. See `_sanitize_parameters`.
+            options: `threshold`, `top_k`, `aspects`, `return_terms`, `return_tree`, `window_words`; here or when the
+                pipeline is made. See `_sanitize_parameters`.
 
         Returns:
             for a text a list of `{"aspect": {"text", "start", "end"}, "opinion": {...}, "sentiment", "score"}`, sorted
@@ -102,8 +102,8 @@ class TripletExtractionPipeline(Pipeline):
             `{"text", "start", "end", "head", "deprel"}`, heads 1-based in the sentence, 0 = root.
 
         Raises:
-            TypeError: an input of another type, with its number.
-            ValueError: an option out of range, or an aspect that cannot be one of this text.
+            TypeError: an input of another type, with its number and what is expected.
+            ValueError: an option out of range, an aspect that cannot be one of this text, sentences in place of words.
         """
         defaults = (self._preprocess_params, self._forward_params, self._postprocess_params)
         given = self._sanitize_parameters(**options)
@@ -113,8 +113,8 @@ class TripletExtractionPipeline(Pipeline):
             raise UserError(f"batch_size must be at least 1, got {size}")
         if isinstance(inputs, str | Mapping):
             return next(self._stream([inputs], size, *parameters))
-        if not hasattr(inputs, "__iter__") and not hasattr(inputs, "__getitem__"):
-            raise TypeError(f"expected a text or an iterable of texts, got {type(inputs).__name__}")
+        if problem := _no_texts(inputs):
+            raise TypeError(f"expected a text or an iterable of texts, got {type(inputs).__name__}{problem}")
         results = self._stream(inputs, size, *parameters)
         return list(results) if isinstance(inputs, list | tuple) else results
 
@@ -125,6 +125,7 @@ class TripletExtractionPipeline(Pipeline):
         aspects: Sequence[str | Span] | None = None,
         return_terms: bool | None = None,
         return_tree: bool | None = None,
+        window_words: int | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """The options of the pipeline, sorted by the step that needs them.
 
@@ -136,7 +137,10 @@ class TripletExtractionPipeline(Pipeline):
                 have taken them for aspects.
             return_terms: also the aspects and opinions without a partner.
             return_tree: also the predicted dependency tree.
+            window_words: instead of the processor's: long text without full stops is read in windows of at most so
+                many words; 0: of as many as fit the encoder.
         """
+        checked_window(window_words)
         if threshold is not None and not 0 <= threshold <= 1:
             raise UserError(f"threshold must lie in [0, 1], got {threshold}")
         if top_k is not None and top_k < 1:
@@ -144,7 +148,11 @@ class TripletExtractionPipeline(Pipeline):
         if return_tree and not self.model.config.uses_parser:
             raise UserError("return_tree: this model has no parser (config.syntax, config.syntactic_gcn)")
         more = {"return_terms": return_terms, "return_tree": return_tree}
-        steps = ({"aspects": aspects}, {"threshold": threshold, **more}, {"top_k": top_k, **more})
+        steps = (
+            {"aspects": aspects, "window_words": window_words},
+            {"threshold": threshold, **more},
+            {"top_k": top_k, **more},
+        )
         preprocess, forward, postprocess = (
             {name: value for name, value in step.items() if value is not None} for step in steps
         )
@@ -199,22 +207,33 @@ class TripletExtractionPipeline(Pipeline):
             inputs["aspects"] = torch.tensor(spans)
         return inputs
 
-    def preprocess(self, item: Any, number: int = 0, aspects: Sequence[str | Span] | None = None) -> Document:
+    def preprocess(
+        self,
+        item: Any,
+        number: int = 0,
+        aspects: Sequence[str | Span] | None = None,
+        window_words: int | None = None,
+    ) -> Document:
         """Split one input into rows. `number` is its place in the inputs, for messages."""
         where = f"text {number}"
         if isinstance(item, Mapping):
-            aspects = item.get("aspects", aspects)
-            item = item.get("text")
+            if "text" not in item:
+                raise TypeError(f'{where}: no "text" among the keys {[*item]!r}: give {{"text": "..."}}')
+            aspects, item = item.get("aspects", aspects), item["text"]
         if isinstance(item, str):
-            text, sentences = item, self.processor.split_text(item)
-        elif isinstance(item, list | tuple) and all(isinstance(word, str) for word in item):
-            text, sentences = " ".join(item), self.processor.fit_words(_joined(item, where))
+            text, sentences = item, self.processor.split_text(item, window_words=window_words)
+        elif is_blank(item):
+            text, sentences = "", []
+        elif isinstance(item, list | tuple):
+            words = placed_words(item, where)
+            text, sentences = " ".join(item), self.processor.fit_words(words, window_words=window_words)
         else:
-            got = type(item).__name__
-            raise TypeError(f'{where}: expected a str, a list of words or {{"text": str, "aspects": [...]}}, got {got}')
+            remedy = ": decode it" if isinstance(item, bytes) else ""
+            expected = 'a str, a list of words or {"text": str, "aspects": [...]}'
+            raise TypeError(f"{where}: expected {expected}, got {type(item).__name__}{remedy}")
         if aspects is None:
             return Document(text, [Row(words, None) for words in sentences])
-        asked = _locate(aspects, text, sentences, self.model.config.max_span_width, where)
+        asked = _locate(aspects, text, sentences, self.model.config.max_span_width, where, self.located)
         return Document(text, [Row(words, spans) for words, spans in zip(sentences, asked, strict=True)])
 
     def _forward(
@@ -224,6 +243,7 @@ class TripletExtractionPipeline(Pipeline):
         return_terms: bool = False,
         return_tree: bool = False,
     ) -> dict[str, torch.Tensor]:
+        self.model.eval()  # whatever the caller did with it meanwhile
         output = self.model(**inputs, threshold=threshold, return_relations=return_tree)
         kept = {"triplets": output.triplets, "scores": output.scores}
         if return_terms:
@@ -318,15 +338,13 @@ def _rows_of(outputs: Mapping[str, torch.Tensor]) -> Iterator[Found]:
     return ({name: value[i : i + 1] for name, value in outputs.items()} for i in range(count))
 
 
-def _joined(words: Sequence[str], where: str) -> list[Word]:
-    """Given words with their places in `" ".join(words)`."""
-    placed, start = [], 0
-    for i, word in enumerate(words):
-        if not word:
-            raise UserError(f"{where}: word {i} is empty: leave it out")
-        placed.append(Word(word, start, start + len(word)))
-        start += len(word) + 1
-    return placed
+def _no_texts(inputs: Any) -> str | None:
+    """What to do with inputs that hold no texts, though some of them can be iterated over; None for any others."""
+    if isinstance(inputs, bytes | bytearray):
+        return ": decode it"
+    if hasattr(inputs, "columns"):  # a DataFrame, whose items are the names of its columns
+        return ": give one column of it, such as table['text']"
+    return None if hasattr(inputs, "__iter__") or hasattr(inputs, "__getitem__") else " "
 
 
 def _placed(span: Span, row: Row, text: str) -> Found:
@@ -372,9 +390,16 @@ def _unpaired(spans: torch.Tensor, row: Row, kind: int, triplets: list[Found], r
 
 
 def _locate(
-    aspects: Sequence[str | Span], text: str, sentences: Sequence[Sequence[Word]], max_width: int, where: str
+    aspects: Sequence[str | Span],
+    text: str,
+    sentences: Sequence[Sequence[Word]],
+    max_width: int,
+    where: str,
+    located: set[str],
 ) -> list[list[Span]]:
-    """The word spans of each sentence where an aspect that was asked for stands."""
+    """The word spans of each sentence where an aspect that was asked for stands; names that stand somewhere are
+    `located`.
+    """
     if isinstance(aspects, str) or not isinstance(aspects, Sequence):
         raise TypeError(f'aspects must be a list such as ["food", (10, 17)], got {aspects!r}')
     spans: list[set[Span]] = [set() for _ in sentences]
@@ -384,6 +409,8 @@ def _locate(
             if isinstance(aspect, str)
             else [_covered(aspect, text, sentences, where)]
         )
+        if places and isinstance(aspect, str):
+            located.add(aspect)
         for sentence, start, end in places:
             if end - start > max_width:
                 raise UserError(f"{where}: aspect {aspect!r} has {end - start} words, the model takes {max_width}")

@@ -20,7 +20,17 @@ from .errors_d2e2s import UserError
 from .inputs_d2e2s import D2E2SInputs, mask, padded, padded_labels
 from .labels_d2e2s import SENTIMENTS
 from .tokenizer_d2e2s import for_words
-from .words_d2e2s import Word, WordSplitter, pack_words, split_sentences, without_surrogates
+from .words_d2e2s import (
+    SPLITTER_VERSION,
+    WINDOW_WORDS,
+    Word,
+    WordSplitter,
+    checked_window,
+    halve_long,
+    pack_words,
+    split_sentences,
+    without_surrogates,
+)
 
 DEFAULT_WINDOW = 512
 
@@ -36,9 +46,13 @@ class D2E2SProcessor(ProcessorMixin):
         word_splitter: how raw text becomes words, see `WordSplitter`.
         max_length: most word pieces of a sentence, special tokens included. By default the tokenizer's
             `model_max_length`, or 512 if it names none (DeBERTa-v3).
+        splitter_version: version of the word splitter's rules.
+        window_words: raw text of more than twice as many words without an end of a sentence, longer than what training
+            has seen, is read in windows of at most so many. None or 0: of as many as fit the encoder. A checkpoint
+            that names neither this nor the version is from before both, and splits as it did.
 
     Raises:
-        ValueError: slow tokenizer, no leading special token, or unknown word splitter.
+        ValueError: slow tokenizer, no leading special token, unknown word splitter, or windows of no word.
     """
 
     def __init__(
@@ -48,14 +62,28 @@ class D2E2SProcessor(ProcessorMixin):
         sentiment_labels: Sequence[str] = SENTIMENTS,
         word_splitter: str | dict[str, Any] | PreTokenizer = "penn",
         max_length: int | None = None,
+        splitter_version: int = SPLITTER_VERSION,
+        window_words: int | None = WINDOW_WORDS,
     ) -> None:
         super().__init__(for_words(tokenizer))
         self.deprel_labels = list(deprel_labels or ())
         self.sentiment_labels = list(sentiment_labels)
         self.max_length = max_length
-        self.split_words = WordSplitter(word_splitter)
+        self.split_words = WordSplitter(word_splitter, splitter_version)
+        self.splitter_version = splitter_version
+        self.window_words = checked_window(window_words)
         self.word_splitter = self.split_words.config
         self._special_tokens = self.tokenizer.num_special_tokens_to_add()
+
+    @classmethod
+    def from_args_and_dict(cls, args: Any, processor_dict: dict[str, Any], **kwargs: Any) -> Any:
+        before = {"splitter_version": 1, "window_words": None} if "word_splitter" in processor_dict else {}
+        return super().from_args_and_dict(args, {**before, **processor_dict}, **kwargs)
+
+    @property
+    def splitting(self) -> tuple[Any, ...]:
+        """All that decides which words and sentences a raw text becomes: checkpoints that share it split alike."""
+        return self.word_splitter, self.splitter_version, self.window_words, self.window
 
     @property
     def model_input_names(self) -> list[str]:
@@ -197,28 +225,35 @@ class D2E2SProcessor(ProcessorMixin):
                 raise UserError(f"word {word[:20]!r}: {size} word pieces, more than the {room} that fit")
         return pack_words(words, sizes, room)
 
-    def split_text(self, text: str, max_length: int | None = None) -> list[list[Word]]:
-        """Sentences of a raw text, each within the encoder's window; their concatenation covers the text.
+    def split_text(self, text: str, max_length: int | None = None, window_words: int | None = None) -> list[list[Word]]:
+        """Sentences of a raw text, each within the window; their concatenation covers the text.
 
         Words with more pieces than a window are cut too; text without any word gives an empty list.
+
+        Args:
+            max_length, window_words: replace those of the processor; 0 words: as many as fit the encoder.
         """
         sentences = split_sentences(text, self.split_words(text))
-        return [part for sentence in sentences for part in self.fit_words(sentence, max_length)]
+        return [part for sentence in sentences for part in self.fit_words(sentence, max_length, window_words)]
 
-    def fit_words(self, words: list[Word], max_length: int | None = None) -> list[list[Word]]:
-        """Cut one sentence into parts that fit the encoder's window; mostly it is its only part."""
-        return self._fit(words, (max_length or self.window) - self._special_tokens) if words else []
+    def fit_words(
+        self, words: list[Word], max_length: int | None = None, window_words: int | None = None
+    ) -> list[list[Word]]:
+        """Cut one sentence into parts that fit; mostly it is its only part. Arguments as for `split_text`."""
+        most = self.window_words if window_words is None else checked_window(window_words)
+        return self._fit(words, (max_length or self.window) - self._special_tokens, most or 0) if words else []
 
-    def _fit(self, sentence: list[Word], room: int) -> list[list[Word]]:
-        """Cut one sentence into parts of at most `room` pieces."""
+    def _fit(self, sentence: list[Word], room: int, most: int) -> list[list[Word]]:
+        """Cut one sentence into parts of at most `room` pieces, and one of more than twice `most` words (0: any)."""
         texts = [word.text for word in sentence]
+        most = most if len(texts) > 2 * most else 0
         # No ASCII character makes more than one piece, and a tokenizer may add one before each word.
-        if sum(map(len, texts)) + len(texts) <= room and all(map(str.isascii, texts)):
+        if not most and sum(map(len, texts)) + len(texts) <= room and all(map(str.isascii, texts)):
             return [sentence]
         sizes = self._piece_counts(texts)
         if max(sizes) > room:
-            return self._fit(_halve_long(sentence, sizes, room), room)
-        return [sentence[a:b] for a, b in pack_words(texts, sizes, room)]
+            return self._fit(halve_long(sentence, sizes, room), room, most)
+        return [sentence[a:b] for a, b in pack_words(texts, sizes, room, most)]
 
     def post_process_triplets(
         self,
@@ -403,25 +438,6 @@ def _best(
         if row[0] >= 0 and (threshold is None or score >= threshold):
             best[tuple(row)] = max(score, best.get(tuple(row), score))
     return sorted(best.items(), key=lambda item: (item[0][0], item[0][2], item[0]))
-
-
-def _halve_long(sentence: Sequence[Word], sizes: Sequence[int], room: int) -> list[Word]:
-    """Cut each word of more than `room` pieces into two, offsets exact.
-
-    Raises:
-        ValueError: a single character needs more than `room` pieces.
-    """
-    words: list[Word] = []
-    for word, size in zip(sentence, sizes, strict=True):
-        if size <= room:
-            words.append(word)
-            continue
-        if len(word.text) == 1:
-            raise UserError(f"character {word.text!r} has {size} word pieces, more than the {room} that fit")
-        half = len(word.text) // 2
-        words.append(Word(word.text[:half], word.start, word.start + half))
-        words.append(Word(word.text[half:], word.start + half, word.end))
-    return words
 
 
 D2E2SProcessor.register_for_auto_class()

@@ -21,6 +21,7 @@ from datasets import Features
 from markupsafe import Markup
 
 from d2e2s import TripletExtractionPipeline
+from d2e2s.errors import UserError
 from d2e2s.prediction.parts import FORMATS
 from d2e2s.prediction.predict import QUICKSTART, load_pipeline, model_or_quickstart, predicted
 from d2e2s.prediction.tables import OUTPUT_COLUMN, Columns, read_table
@@ -68,7 +69,7 @@ class Demo:
         wanted = names(aspects)
         try:
             found = self.extract(text, threshold=0.0, aspects=wanted, return_terms=True, return_tree=self.has_parser)
-        except ValueError as error:
+        except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
         return {"text": text, **found}
 
@@ -99,7 +100,7 @@ class Demo:
             batches = list(predicted(self.extract, table, column, threshold=0.0, aspects=names(aspects)))
             folder = tempfile.TemporaryDirectory(prefix="d2e2s-")  # goes when the session does
             return {"features": table.features, "batches": batches, "empty": table.empty, "folder": folder}
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             raise gr.Error(str(error).replace(path, Path(path).name), print_exception=False) from None
 
     def show_file(self, found: Found | None, threshold: float) -> tuple[str, str, str | None, str | None]:
@@ -149,7 +150,7 @@ def limited(batches: Iterable[Columns]) -> Iterator[Columns]:
     for batch in batches:
         rows += len(next(iter(batch.values())))
         if rows > MOST_ROWS:
-            raise ValueError(f"more than {MOST_ROWS} rows: too many for the demo, use d2e2s predict FILE --out FILE")
+            raise UserError(f"more than {MOST_ROWS} rows: too many for the demo, use d2e2s predict FILE --out FILE")
         yield batch
 
 
@@ -169,7 +170,7 @@ def columns_of(path: str | None) -> Any:
         return gr.update(choices=[TEXT_COLUMN], value=TEXT_COLUMN)
     try:
         columns = list(read_table(path).features)
-    except (ValueError, OSError) as error:
+    except (UserError, OSError) as error:
         raise gr.Error(str(error).replace(path, Path(path).name), print_exception=False) from None
     usual = [name for name in USUAL_TEXT_COLUMNS if name in columns]
     return gr.update(choices=columns, value=(usual or columns)[0])

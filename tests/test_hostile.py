@@ -315,10 +315,15 @@ def test_code_in_a_checkpoint_is_not_run(model: Path, tmp_path: Path, capsys: py
 TABLES: dict[str, tuple[str, bytes, str]] = {
     "no byte": (".csv", b"", ""),
     "header alone": (".csv", b"text\n", ""),
-    "no column of text": (".csv", b"id,review\n1,good\n", "no column 'text'; choose --text_column from: id, review"),
+    "no column of text": (
+        ".csv",
+        b"id,review\n1,good\n",
+        "no column 'text'; choose --text_column from: 'id', 'review'",
+    ),
     "Latin-1 table": (".csv", b"text\ncaf\xe9\n", "not UTF-8"),
     "number for text": (".jsonl", b'{"text": 1}\n', "row 1: text is 1; expected text"),
-    "null for text": (".jsonl", b'{"text": "a"}\n{"text": null}\n', "row 2: text is None"),
+    "null for text": (".jsonl", b'{"text": null}\n{"text": NaN}\n', "no text in column"),
+    "an object for text": (".jsonl", b'{"text": "a"}\n{"text": {}}\n', "row 2: text is {}; expected text"),
     "JSON cut off": (".jsonl", b'{"text": "a"}\n{"text": ', "cannot be read"),
     "JSON nested without end": (".jsonl", b'{"text": ' + DEEP.encode(), "cannot be read"),
     "no table": (".parquet", b"PAR1", "cannot be read"),

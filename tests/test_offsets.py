@@ -19,6 +19,7 @@ from tiny_models import KINDS, tiny_checkpoint
 from d2e2s import TripletExtractionPipeline
 from d2e2s.data_scripts.records import is_tree
 from d2e2s.prediction.predict import load_pipeline
+from d2e2s.words_d2e2s import is_blank
 
 MAX_EXAMPLES = int(os.environ.get("D2E2S_MAX_EXAMPLES", "150"))
 EVERYTHING = {"threshold": 0.0, "return_terms": True, "return_tree": True}
@@ -42,13 +43,14 @@ def _check(text: str, result: dict[str, Any]) -> None:
     assert [span[0] for span in spans] == sorted(span[0] for span in spans)
     assert all(is_tree([word["head"] for word in sentence]) for sentence in result["tree"])
     covered = {place for word in words for place in range(word["start"], word["end"])}
-    assert all(character.isspace() for place, character in enumerate(text) if place not in covered)
+    assert all(is_blank(character) for place, character in enumerate(text) if place not in covered)
 
 
 def _span(term: dict[str, Any]) -> tuple[int, int]:
     return term["start"], term["end"]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=MAX_EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(text=TEXTS)
 def test_any_text(extract: TripletExtractionPipeline, text: str) -> None:

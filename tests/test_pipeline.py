@@ -132,6 +132,26 @@ def test_long_review_is_cut_at_windows_and_put_together(extract: TripletExtracti
         assert text[triplet["opinion"]["start"] : triplet["opinion"]["end"]] == triplet["opinion"]["text"]
 
 
+def test_windows_of_long_text_without_full_stops(folder: Path) -> None:
+    """Every word is read once; those of old checkpoints are as long as the encoder takes."""
+    text = "the food was great and the wine nice " * 12  # 96 words
+    extract = load_pipeline(str(folder), device="cpu", return_tree=True)
+
+    def rows(**options: Any) -> list[int]:
+        result = extract(text, **options)
+        words = [word["text"] for row in result["tree"] for word in row]
+        assert words == text.split()
+        return [len(row) for row in result["tree"]]
+
+    assert extract.processor.window_words == 32
+    assert rows() == [32, 32, 32] == rows(window_words=32)
+    assert rows(window_words=0) == [96] and max(rows(window_words=10)) == 10
+    assert [len(row) for row in extract(text.strip()[:200], return_tree=True)["tree"]] == [44], "less than two windows"
+    extract.processor.window_words = None
+    assert rows() == [96]
+    assert load_pipeline(str(folder), window_words=10)(text) is not None
+
+
 # --- options
 
 
@@ -264,6 +284,8 @@ def test_tree_without_labels_and_without_parser(tmp_path: Path) -> None:
         ({"top_k": 0}, ValueError),
         ({"batch_size": -5}, ValueError),
         ({"batch_size": 0}, ValueError),
+        ({"window_words": -1}, ValueError),
+        ({"window_words": 2.5}, ValueError),
         ({"topk": 1}, TypeError),
     ],
 )
@@ -310,22 +332,56 @@ def test_words(extract: TripletExtractionPipeline) -> None:
     assert extract([["food"] * 500]) is not None
 
 
+class Frame:
+    """What a table of pandas or polars shows of itself; its items are the names of its columns."""
+
+    columns = ("id", "review")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
         (3, "expected a text or an iterable of texts, got int"),
         (None, "got NoneType"),
+        (b"good", "got bytes: decode it"),
+        (Frame(), r"got Frame: give one column of it, such as table\['text'\]"),
         (["good", 3], "text 1: expected a str, .* got int"),
-        (["good", None], "text 1: .* got NoneType"),
-        ([b"good"], "text 0: .* got bytes"),
-        (b"good", "text 0: .* got int"),
-        ([["good", 3]], "text 0: .* got list"),
-        ({"txt": "good"}, "text 0: .* got NoneType"),
+        ([b"good"], "text 0: .* got bytes: decode it"),
+        ([["good", 3]], "text 0: got a list, in which word 1 is int: expected str"),
+        ([["good"], [["bad"]]], "text 1: got a list, in which word 0 is list"),
+        ({"txt": "good"}, r"text 0: no .text. among the keys \['txt'\]: give {.text"),
+        ([{"review": REVIEW}], r"""no "text" among the keys \['review'\]"""),
+        ({"text": 3}, "text 0: expected a str, .* got int"),
     ],
 )
 def test_inputs_of_another_type(extract: TripletExtractionPipeline, inputs: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         list(extract(inputs))
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [[[REVIEW]], {"text": [REVIEW, "Nice wine."]}, {"id": ["1"], "text": ["Nice wine."]}, [["菜很好吃。服务"]]],
+)
+def test_sentences_in_place_of_words(extract: TripletExtractionPipeline, inputs: Any) -> None:
+    with pytest.raises(ValueError, match="text 0: word 0 is a sentence: .*: a text goes as a str"):
+        extract(inputs)
+
+
+def test_a_word_may_hold_blanks(extract: TripletExtractionPipeline) -> None:
+    text = "nhà hàng tốt đẹp quá"
+    found = extract([["nhà hàng", "tốt đẹp quá"]], threshold=0.0)[0]
+    assert found and {term["start"] for t in found for term in (t["aspect"], t["opinion"])} <= {0, 9}
+    assert all(text[t["aspect"]["start"] : t["aspect"]["end"]] == t["aspect"]["text"] for t in found)
+
+
+def test_texts_that_are_none_have_empty_results(extract: TripletExtractionPipeline) -> None:
+    nothing = [None, float("nan"), "", " ", "\u200b", [], {"text": None}]
+    found = extract([*nothing, REVIEW], return_terms=True)
+    assert found[:-1] == [{"triplets": [], "aspects": [], "opinions": []}] * len(nothing) and found[-1]["triplets"]
 
 
 def test_empty_word(extract: TripletExtractionPipeline) -> None:
@@ -340,6 +396,14 @@ def test_model_is_put_into_evaluation_mode(folder: Path) -> None:
     model = D2E2SForTripletExtraction.from_pretrained(folder).train()
     extract = TripletExtractionPipeline(model, processor=D2E2SProcessor.from_pretrained(folder), device="cpu")
     assert _same(extract(REVIEW), extract(REVIEW)) and not model.training
+
+
+def test_a_model_that_was_trained_on_is_put_into_evaluation_mode_again(folder: Path) -> None:
+    extract = load_pipeline(str(folder), device="cpu")
+    expected = extract(REVIEW)
+    for part in (extract.model, extract.model.d2e2s.encoder):
+        part.train()
+        assert extract(REVIEW) == expected
 
 
 def test_bfloat16(folder: Path, extract: TripletExtractionPipeline) -> None:
@@ -376,6 +440,7 @@ extract.save_pretrained(sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_works_where_the_package_is_not_installed(
     folder: Path, extract: TripletExtractionPipeline, tmp_path: Path
 ) -> None:

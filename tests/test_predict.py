@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -18,10 +19,12 @@ from rich.console import Console
 from tiny_models import tiny_checkpoint, tiny_encoder
 
 from d2e2s import TripletExtractionPipeline, cli
+from d2e2s.errors import UserError
 from d2e2s.prediction import command, predict, tables
 from d2e2s.prediction.predict import load_pipeline, write_predictions
 from d2e2s.prediction.shards import read_predictions
 from d2e2s.prediction.tables import read_table
+from d2e2s.prediction.text_lines import Lines, checked_names, line_rows
 from d2e2s.prediction.writers import TRIPLETS, harmless, rows_of, write_table
 
 TEXTS = ["The food was great. The service was slow!", "It was great", "naïve 食べ物 😀 good"]
@@ -251,6 +254,147 @@ def test_terminal_shows_colours(capsys: pytest.CaptureFixture[str]) -> None:
     assert "[red]x" in out and "no triplet" in out
 
 
+@pytest.mark.parametrize(
+    ("content", "suffix", "texts"),
+    [
+        (b"id, text\n1,good food\n", ".csv", ["good food"]),
+        (b"id\ttext \n1\tgood food\n", ".tsv", ["good food"]),
+        (b"text\rgood food\rbad\r", ".csv", ["good food", "bad"]),
+        (b'text,id\r"good\rfood",1\r', ".csv", ["good\rfood"]),
+        (b"good food\rbad\r\r", ".txt", ["good food", "bad", ""]),
+        (b'{"text": "good"}\r{"text": "bad"}', ".jsonl", ["good", "bad"]),
+        (b"text\r\ngood food\r\n", ".csv", ["good food"]),
+        (b'{"text": "good"}\n{"text": NaN}\n{"text": null}\n{"id": 1}\n', ".jsonl", ["good", None, None, None]),
+    ],
+)
+@pytest.mark.parametrize("out", ["out.jsonl", "out.parquet", "shards"])
+def test_tables_as_people_save_them(
+    content: bytes, suffix: str, texts: list[str], out: str, model: Path, tmp_path: Path
+) -> None:
+    """Blanks in the header, carriage returns as line ends, rows without text."""
+    path, out_path = tmp_path / f"in{suffix}", tmp_path / out
+    path.write_bytes(content)
+    assert cli.main(["predict", str(path), "--model", str(model), "--out", str(out_path)]) == 0
+    rows = list(read_predictions(out_path)) if out == "shards" else _read(out_path)
+    assert [row["text"] for row in rows] == texts
+    assert all(row["predicted_triplets"] == [] for row in rows if row["text"] is None)
+
+
+def test_long_lines_that_end_with_carriage_returns(tmp_path: Path) -> None:
+    """Longer than what is read at once, and too long."""
+    lines = [b"x" * 50_000, b"y" * 2**20, b"", b"z"]
+    (tmp_path / "a.txt").write_bytes(b"\r".join(lines))
+    with (tmp_path / "a.txt").open("rb") as file:
+        rows = list(line_rows(Lines(file), ".txt", ["text"]))
+    assert [row.line for row in rows] == [1, 2, 3, 4] and rows[1].reason == "a line of 1048576 bytes or more"
+    assert [row.values["text"] if row.values else None for row in rows] == ["x" * 50_000, None, "", "z"]
+
+
+def test_names_of_columns_are_compared_once_each() -> None:
+    """Work, not time: a header of 30,000 columns."""
+    compared = 0
+
+    class Name(str):
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return super().__eq__(other)
+
+        __hash__ = str.__hash__
+
+    assert len(checked_names([Name(f"c{number}") for number in range(30_000)])) == 30_000
+    assert compared < 30_000
+
+
+def test_at_most_a_thousand_columns_of_jsonl(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    for count in (1000, 1001):
+        path.write_text(json.dumps({f"c{number}": 1 for number in range(count)}), encoding="utf-8")
+        if count == 1000:
+            assert len(read_table(str(path)).features) == 1000
+        else:
+            with pytest.raises(UserError, match="more than 1000 different columns"):
+                read_table(str(path))
+
+
+def test_a_text_may_be_missing_in_parquet(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "a.parquet", tmp_path / "b.jsonl"
+    Dataset.from_dict({"text": ["good", None, ""]}).to_parquet(path)
+    assert cli.main(["predict", str(path), "--model", str(model), "--out", str(out)]) == 0
+    assert [row["text"] for row in _read(out)] == ["good", None, ""]
+    assert "2 rows without text" in capsys.readouterr().err
+
+
+def test_standard_input(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for content, texts in ((b"good food\nbad", ["good food", "bad"]), (b"a\rb\r", ["a", "b"])):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        assert cli.main(["predict", "-", "--model", str(model)]) == 0
+        assert [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()] == texts
+    for content, message in ((b"", "no text in column 'text'"), (b"caf\xe9\n", "line 1: not UTF-8 (byte 0xe9)")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        assert cli.main(["predict", "-", "--model", str(model)]) == 2
+        assert f"error: standard input: {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", [None, "out.jsonl", "shards"])
+def test_aspects_that_stand_nowhere_are_named(
+    out: str | None, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _input(tmp_path, ".csv")
+    words = ["predict", str(path), "--model", str(model), *(["--out", str(tmp_path / out)] if out else [])]
+    assert cli.main([*words, "--aspects", "food", "sushi", "foo"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "no text" in line]
+    assert lines == ["in no text as whole words of one sentence: 'sushi', 'foo'"]
+
+
+def test_windows_are_an_option(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["predict", "good food", "--model", str(model), "--window_words", "16"]) == 0
+    assert cli.main(["predict", "good food", "--model", str(model), "--window_words", "-1"]) == 2
+    assert "window_words must be a whole number" in capsys.readouterr().err
+
+
+# --- mistakes and bugs
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyError, TypeError])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "d2e2s.modeling_d2e2s.D2E2SForTripletExtraction.forward",
+        "d2e2s.processing_d2e2s.D2E2SProcessor.post_process_triplets",
+        "d2e2s.pipeline_d2e2s._placed",
+        "d2e2s.prediction.tables.line_rows",
+        "d2e2s.prediction.writers.to_json",
+        "d2e2s.prediction.writers._write_parquet",
+        "d2e2s.prediction.parts.line_rows",
+        "d2e2s.prediction.shards._write_rejects",
+    ],
+)
+def test_a_bug_keeps_its_traceback(
+    place: str, kind: type[Exception], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted in model, decoder, readers and writers: it comes out as it is."""
+
+    def bug(*arguments: Any, **options: Any) -> Any:
+        raise kind("planted")
+
+    out = {"_write_parquet": "b.parquet", "parts.line_rows": "shards", "_write_rejects": "shards"}
+    name = next((name for end, name in out.items() if place.endswith(end)), "b.jsonl")
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "good food"}\n{\n' if "_write_rejects" in place else '{"text": "good food"}\n')
+    monkeypatch.setattr(place, bug)
+    with pytest.raises(kind, match="planted") as error:
+        cli.main(["predict", str(path), "--model", str(model), "--out", str(tmp_path / name)])
+    assert type(error.value) is kind
+
+
+def test_debug_shows_the_traceback_of_a_mistake(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["predict", "good food", "--model", str(model), "--threshold", "2"]
+    assert cli.main(words) == 2 and "Traceback" not in capsys.readouterr().err
+    with pytest.raises(UserError, match="threshold must lie in"):
+        cli.main(["--debug", *words])
+
+
 def test_rows_without_text_are_counted(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "a.csv", tmp_path / "b.jsonl"
     path.write_text('text\ngood\n""\n" "\n', encoding="utf-8")
@@ -300,7 +444,7 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "latin.tsv": ("text\tid\ncaf\xe9\t1\n".encode("latin-1"), "not UTF-8"),
     "latin.txt": ("caf\xe9\n".encode("latin-1"), "not UTF-8"),
     "latin.jsonl": ('{"text": "caf\xe9"}\n'.encode("latin-1"), "not UTF-8"),
-    "no_column.csv": (b"id,review\n1,good\n", "no column 'text'; choose --text_column from: id, review"),
+    "no_column.csv": (b"id,review\n1,good\n", "no column 'text'; choose --text_column from: 'id', 'review'"),
     "clash.csv": (b"text,predicted_triplets\n1,good\n", "give another --output_column"),
     "ragged.csv": (b"text,id\ngood,1\nbad,2,3,4\n", "cannot be read: "),
     "empty.csv": (b"", "no rows"),
@@ -314,7 +458,7 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "quote.tsv": (b'text\tstars\n"good food\t5\nbad food\t1\n', "cannot be read: line 2: unexpected end of data"),
     "twice.csv": (b"text,text\ngood,bad\n", "header: column 'text' stands there twice"),
     "header.csv": (b"id,text\n", "no text in column 'text'"),
-    "excel.csv": (b"id;text\n1;good\n", "from: id;text; are its columns parted by semicolons? save it with commas"),
+    "excel.csv": (b"id;text\n1;good\n", "from: 'id;text'; are its columns parted by semicolons? save it with commas"),
     "more.csv": (b"id;text\n1;good, bad\n", "line 2: 2 values for 1 columns; are its columns parted by semicolons?"),
     "quoted.csv": (b'"id";"text"\n"1";"good"\n', "after '\"'; are its columns parted by semicolons? save it with"),
     "tabs.csv": (b"id\ttext\n1\tgood\n", "are its columns parted by tabs? save it with commas"),
@@ -322,7 +466,8 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "blank.txt": (b"\n \n\n", "no text in column 'text'"),
     "broken.jsonl": (b'{"text": "good"}\n{"text":\n', "cannot be read: "),
     "number.jsonl": (b'{"text": "good"}\n{"text": 3}\n', "row 2: text is 3; expected text"),
-    "null.jsonl": (b'{"text": "good"}\n{"id": 3}\n', "row 2: text is None; expected text"),
+    "null.jsonl": (b'{"text": null}\n{"id": 3}\n', "no text in column 'text'"),
+    "other.jsonl": (b'{"review": "good"}\n', "no column 'text'; choose --text_column from: 'review'"),
     "words.jsonl": (b'{"text": ["good", ""]}\n', "row 1: text is ['good', '']; expected text"),
     "fake.parquet": (b"hello", "cannot be read: "),
     "reviews.xlsx": (b"hello", "cannot read .xlsx files; expected .jsonl, .csv, .tsv, .parquet, .txt"),
@@ -355,6 +500,8 @@ def test_bad_file(name: str, model: Path, tmp_path: Path, capsys: pytest.Capture
         (["my Reviews.xlsx"], "my Reviews.xlsx: no such file"),
         (["it only exports .csv", " "], "the text is empty"),
         (["good.txt", "bad"], "either texts or one file"),
+        (["-", "bad"], "either texts or one file"),
+        (["-", "--out", "shards"], "standard input (-) goes into one file"),
         (["a.csv", "b.csv"], "for several files give --out a folder"),
         (["good food", "--out", "x.docx"], "x.docx: cannot write this kind of file"),
         (["good food", "--out", "."], "good food: no such file or folder"),
@@ -403,6 +550,7 @@ def test_a_word_that_names_no_file_is_a_review(text: str, model: Path, capsys: p
     assert json.loads(capsys.readouterr().out)["text"] == text
 
 
+@pytest.mark.slow
 def test_reader_of_the_pipe_may_leave(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("The food was great.\n" * 300, encoding="utf-8")

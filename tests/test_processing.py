@@ -312,6 +312,7 @@ print(type(processor).__name__, nodes, processor.word_splitter)
 """
 
 
+@pytest.mark.slow
 def test_loads_where_the_package_is_not_installed(tmp_path: Path) -> None:
     D2E2SProcessor(TOKENIZERS["bert"]()).save_pretrained(tmp_path / "model")
     assert "AutoProcessor" in json.loads((tmp_path / "model" / "processor_config.json").read_text())["auto_map"]
@@ -356,3 +357,31 @@ def test_windows_follow_one_another(processor: D2E2SProcessor) -> None:
     assert processor.windows(["food"] * 5) == [(0, 5)]
     with pytest.raises(ValueError, match="more than the 3"):
         processor.windows(["Zyxwv" * 9], max_length=5)
+
+
+# --- versions
+
+
+def test_how_text_is_split_is_saved(bert: D2E2SProcessor, tmp_path: Path) -> None:
+    assert (bert.splitter_version, bert.window_words) == (2, 32)
+    for version, words in ((1, None), (2, 7)):
+        given = D2E2SProcessor(TOKENIZERS["bert"](), splitter_version=version, window_words=words)
+        given.save_pretrained(tmp_path)
+        saved = D2E2SProcessor.from_pretrained(tmp_path)
+        assert saved.splitting == given.splitting == ("penn", version, words, WINDOW)
+        first = [word.text for word in saved.split_text("-great food")[0]]
+        assert first == (["-great", "food"] if version == 1 else ["-", "great", "food"])
+
+
+def test_checkpoints_from_before_split_as_they_did() -> None:
+    for version in (1, 2, 3):
+        processor = D2E2SProcessor.from_pretrained(Path(__file__).parent / "data" / f"checkpoint-v{version}")
+        assert (processor.splitter_version, processor.window_words) == (1, None)
+        assert [word.text for word in processor.split_text("-food.slow")[0]] == ["-food.slow"]
+        assert [len(row) for row in processor.split_text("good food " * 35)] == [70]
+
+
+@pytest.mark.parametrize("words", [-1, 2.5, True, "32"])
+def test_windows_that_cannot_be(words: Any) -> None:
+    with pytest.raises(ValueError, match="window_words must be a whole number"):
+        D2E2SProcessor(TOKENIZERS["bert"](), window_words=words)

@@ -157,8 +157,8 @@ def test_what_is_cut_off_is_said(
 @pytest.mark.parametrize(
     ("rows", "extra", "expected"),
     [
-        (rated(), {"rating_column": "stars"}, "no column 'stars'; choose --rating_column from: text, rating"),
-        (rated(), {"text_column": "review"}, "no column 'review'; choose --text_column from: text, rating"),
+        (rated(), {"rating_column": "stars"}, "no column 'stars'; choose --rating_column from: 'text', 'rating'"),
+        (rated(), {"text_column": "review"}, "no column 'review'; choose --text_column from: 'text', 'rating'"),
         ([*rated(), {"text": "pizza", "rating": None}], {}, "rated.jsonl: row 257: rating is None; expected a number"),
         (rated()[:199], {}, "199 rated texts are too few to learn from"),
         (rated(3, 3), {}, "all texts are rated 3: nothing to learn"),

@@ -2,6 +2,7 @@
 
 d2e2s predict "The food was great but the service was slow." --model outputs/quickstart
 d2e2s predict reviews.csv --text_column review --out triplets.jsonl
+cat reviews.txt | d2e2s predict - --model outputs/14res
 d2e2s predict reviews/ --out predictions/ --model outputs/14res
 """
 
@@ -21,10 +22,11 @@ from rich.console import Console
 from rich.text import Text
 
 from ..errors_d2e2s import UserError
+from ..words_d2e2s import is_blank
 from .corpus import predict_corpus
 from .parts import FORMATS
-from .predict import QUICKSTART, load_pipeline, model_or_quickstart, predicted, write_predictions
-from .tables import OUTPUT_COLUMN, Table, check_columns, read_table
+from .predict import QUICKSTART, load_pipeline, model_or_quickstart, predicted, say_missing, write_predictions
+from .tables import OUTPUT_COLUMN, STDIN, Table, check_columns, read_stdin, read_table
 from .text_lines import TEXT_COLUMN
 from .writers import check_output, rows_of, to_json
 
@@ -32,6 +34,7 @@ from .writers import check_output, rows_of, to_json
 OTHER_FORMATS = {".json", ".xlsx", ".xls", ".ods", ".pdf", ".docx", ".xml", ".html", ".md", ".gz", ".zip"}
 COLOURS = {"POS": "green", "NEG": "red", "NEU": "yellow"}
 
+OPTIONS = ("threshold", "top_k", "aspects", "window_words")  # of the pipeline
 OF_FOLDERS = ("share", "file_column", "rows_per_shard")  # arguments for --out FOLDER only
 
 
@@ -41,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "inputs",
         nargs="+",
-        metavar="TEXT|FILE",
-        help=f"texts, or one file ({kinds}); files and folders for --out FOLDER",
+        metavar="TEXT|FILE|-",
+        help=f"texts; one file ({kinds}); - for standard input, a text a line; files and folders for --out FOLDER",
     )
     add("--model", help=f"folder or Hub name of a D2E2S checkpoint; default: {QUICKSTART}, if it was trained")
     add("--out", metavar="FILE", help="write rows and triplets to this .jsonl, .parquet or .csv file, or folder")
@@ -52,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--top_k", type=int, help="only the best triplets of each text")
     add("--aspects", nargs="+", metavar="ASPECT", help="only triplets of these aspects")
     add("--batch_size", type=_positive, help="sentences a batch (default: 32)")
+    words = "words read at once of long text without full stops; 0: as many as fit; default: the model's own"
+    add("--window_words", type=int, metavar="N", help=words)
     add("--device", help="cpu, cuda, cuda:1, mps, ...; default: the first accelerator there is")
     add("--file_column", metavar="NAME", help="--out FOLDER: also a column with the file that each row is from")
     add("--rows_per_shard", type=_positive, help="--out FOLDER: rows of one file of it (default: 5000)")
@@ -85,7 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said once, in one line
     transformers.logging.disable_progress_bar()
     columns = (arguments.text_column, arguments.output_column)
-    options = {name: getattr(arguments, name) for name in ("threshold", "top_k", "aspects")}
+    options = {name: getattr(arguments, name) for name in OPTIONS}
     if arguments.out is not None and is_folder(arguments.out):
         return _run_corpus(arguments, options)
     table = _input_table(arguments.inputs)
@@ -105,6 +110,7 @@ def run(arguments: argparse.Namespace) -> None:
             show(row, *columns, console)
     if table.empty:
         print(f"{table.name}: {table.empty} rows without text have no triplets", file=sys.stderr)
+    say_missing(extract, arguments.aspects)
 
 
 def is_folder(out: str) -> bool:
@@ -114,13 +120,15 @@ def is_folder(out: str) -> bool:
 
 def _run_corpus(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     names = ("device", "dtype", "batch_size", "text_column", "output_column", *OF_FOLDERS)
+    if STDIN in arguments.inputs:
+        raise UserError("standard input (-) goes into one file: give --out a file such as triplets.jsonl")
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     predict_corpus(arguments.inputs, arguments.out, model_or_quickstart(arguments.model), **given, **options)
 
 
 def _input_table(inputs: Sequence[str]) -> Table:
-    """The file that was named, or the texts themselves."""
-    files = [name for name in inputs if _names_file(name)]
+    """The file that was named, standard input, or the texts themselves."""
+    files = [name for name in inputs if name == STDIN or _names_file(name)]
     folders = [name for name in files if os.path.isdir(name)]
     if folders:
         raise UserError(f"{folders[0]}: is a folder: give --out a folder as well")
@@ -130,9 +138,9 @@ def _input_table(inputs: Sequence[str]) -> Table:
             "for several files give --out a folder"
         )
     if files:
-        return read_table(files[0])
+        return read_stdin() if files[0] == STDIN else read_table(files[0])
     for text in inputs:
-        if not text.strip():
+        if is_blank(text):
             raise UserError("the text is empty")
     return Table("command line", Features({TEXT_COLUMN: Value("string")}), [{TEXT_COLUMN: list(inputs)}])
 
@@ -150,7 +158,7 @@ def show(row: dict[str, Any], text_column: str, output_column: str, console: Con
     if not console.is_terminal:
         print(to_json(row))
         return
-    text = row[text_column] if isinstance(row[text_column], str) else " ".join(row[text_column])
+    text = row[text_column] if isinstance(row[text_column], str) else " ".join(row[text_column] or ())
     console.print(coloured(text, row[output_column]))
     for triplet in row[output_column]:
         colour = COLOURS.get(triplet["sentiment"], "magenta")

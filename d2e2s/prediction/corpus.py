@@ -25,10 +25,11 @@ from datasets import Features, Value
 
 from ..errors_d2e2s import UserError
 from ..pipeline_d2e2s import TripletExtractionPipeline
+from ..words_d2e2s import is_blank
 from .parts import FORMATS, ColumnKinds, Part, plan_parts, read_part
-from .predict import load_pipeline, with_progress
+from .predict import load_pipeline, say_missing, with_progress
 from .shards import Counts, InputFile, Manifest, Output, Predicted
-from .tables import OUTPUT_COLUMN, Table, check_columns, is_blank
+from .tables import OUTPUT_COLUMN, Table, check_columns
 from .text_lines import TEXT_COLUMN
 from .writers import TRIPLETS
 
@@ -92,7 +93,7 @@ def fingerprint(extract: TripletExtractionPipeline) -> str:
         digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     processor = extract.processor
     tokenizer = processor.tokenizer.backend_tokenizer.to_str()
-    for settings in (_without_origin(extract.model.config.to_dict()), processor.word_splitter, processor.window):
+    for settings in (_without_origin(extract.model.config.to_dict()), processor.splitting):
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     digest.update(tokenizer.encode())
     return digest.hexdigest()
@@ -239,6 +240,7 @@ def predict_corpus(
     done = predict_parts(output, range(first, len(output.manifest.parts), step), extract)
     for _ in with_progress(extract, done) if state.is_main_process else done:
         pass
+    say_missing(extract, settings.get("aspects"))
     total = output.finish()
     if total is not None or state.num_processes == 1:
         print(_report(output, total), file=sys.stderr)

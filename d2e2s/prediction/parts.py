@@ -16,7 +16,8 @@ from datasets import Features, List, Value
 from pyarrow import types
 
 from ..errors_d2e2s import UserError
-from .text_lines import SEPARATORS, SHOWN_BYTES, Lines, Row, column_names, line_rows, other_separator, read_header
+from ..words_d2e2s import is_blank
+from .text_lines import SEPARATORS, SHOWN_BYTES, Lines, Row, checked_names, line_rows, no_column, read_header
 
 FORMATS = (".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 ROWS_AT_ONCE = 1024
@@ -60,7 +61,7 @@ def plan_parts(path: Path, file: int, columns: ColumnKinds, text_column: str, ro
             of another file.
     """
     plan = _plan_parquet if _is_parquet(path) else _plan_lines
-    with _errors_of(path):
+    with errors_of(path):
         return plan(path, file, columns, text_column, rows_per_part)
 
 
@@ -76,7 +77,7 @@ def read_part(
     Raises:
         ValueError: a file that is damaged, or is not the one that was planned.
     """
-    with _errors_of(path):
+    with errors_of(path):
         if _is_parquet(path):
             yield from _read_parquet(path, part, features, text_column)
         else:
@@ -88,19 +89,20 @@ def _is_parquet(path: Path) -> bool:
 
 
 @contextmanager
-def _errors_of(path: Path) -> Iterator[None]:
+def errors_of(path: str | Path) -> Iterator[None]:
+    """What a file that cannot be read raises, with its name; a fault of the disk or of the code stays what it is."""
     try:
         yield
-    except (ValueError, OSError, pyarrow.ArrowException) as error:
+    except (UserError, OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         if isinstance(error, OSError) and not _is_damage(error):
             raise
         raise UserError(f"{path}: cannot be read: {str(error).strip()}") from None
 
 
 def _with_text(rows: Iterable[Row], text_column: str) -> Iterator[Row]:
-    """The rows; those without text are rejected."""
+    """The rows; those with something else in place of a text are rejected."""
     for row in rows:
-        yield _unless(_text_reason(row.values, text_column), row) if row.values is not None else row
+        yield _unless(_text_reason(row.values.get(text_column), text_column), row) if row.values is not None else row
 
 
 def _unless(reason: str, row: Row) -> Row:
@@ -110,17 +112,14 @@ def _unless(reason: str, row: Row) -> Row:
     return Row(row.line, None, reason, json.dumps(row.values, ensure_ascii=False, default=str)[:SHOWN_BYTES])
 
 
-def _text_reason(values: dict[str, Any], text_column: str) -> str:
-    if text_column not in values:
-        return f"no {text_column!r}"
-    text = values[text_column]
+def _text_reason(text: Any, text_column: str) -> str:
     return "" if is_text(text) else f"{text_column} is {reprlib.repr(text)}; expected text"
 
 
 def is_text(value: Any) -> bool:
-    """Whether it is a text, or a list of words."""
+    """Whether it is a text, a list of words, or nothing: what is blank is read, and has no triplets."""
     is_words = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
-    return is_words or isinstance(value, str)
+    return is_words or isinstance(value, str) or is_blank(value)
 
 
 # --- columns ----------------------------------------------------------------------------------------------
@@ -172,13 +171,21 @@ class ColumnKinds:
     @property
     def features(self) -> Features:
         if self._schema is not None:
-            return Features.from_arrow_schema(self._schema)
+            return features_of(self._schema)
         return Features({name: FEATURE_OF_KIND[kind] for name, kind in self._kinds.items()})
 
     @property
     def as_json(self) -> list[str]:
         """Names of the columns that are kept as JSON text."""
         return [name for name, kind in self._kinds.items() if kind == "json"]
+
+
+def features_of(schema: pyarrow.Schema) -> Features:
+    """Raises: ValueError: what `datasets` left in the file says something else."""
+    try:
+        return Features.from_arrow_schema(schema)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"columns of unknown types ({type(error).__name__}: {error})") from None
 
 
 def _kind(value: Any) -> str:
@@ -207,7 +214,8 @@ def _plan_lines(path: Path, file: int, columns: ColumnKinds, text_column: str, r
         lines = Lines(opened)
         header = read_header(lines, suffix)
         if suffix != ".jsonl":
-            _check_text_column(text_column, header, SEPARATORS.get(suffix))
+            if text_column not in header:
+                raise no_column(text_column, "--text_column", header, SEPARATORS.get(suffix))
             columns.add_names(header)
         start, line = lines.offset, lines.number
         for row in _with_text(line_rows(lines, suffix, header), text_column):
@@ -217,14 +225,8 @@ def _plan_lines(path: Path, file: int, columns: ColumnKinds, text_column: str, r
             if count == rows_per_part:
                 parts.append(Part(file, start, lines.offset, line, count))
                 start, line, count = lines.offset, lines.number, 0
-        column_names(list(columns.features))  # for its error
+        checked_names(list(columns.features))
         return [*parts, Part(file, start, lines.offset, line, count)] if count else parts
-
-
-def _check_text_column(text_column: str, names: Sequence[str], separator: str | None = None) -> None:
-    if text_column not in names:
-        hint = other_separator(names, separator)
-        raise UserError(f"no column {text_column!r}; choose --text_column from: {', '.join(names)}{hint}")
 
 
 def _read_lines(path: Path, part: Part, features: Features, text_column: str, as_json: Sequence[str]) -> Iterator[Rows]:
@@ -236,7 +238,7 @@ def _read_lines(path: Path, part: Part, features: Features, text_column: str, as
         rows = islice(_with_text(line_rows(lines, suffix, header), text_column), part.rows)
         while chunk := list(islice(rows, ROWS_AT_ONCE)):
             good = [row.values for row in chunk if row.values is not None]
-            texts = [values[text_column] for values in good]
+            texts = [values.get(text_column) for values in good]
             for values in good:
                 values.update({name: json_text(values[name]) for name in as_json if name in values})
             table = pyarrow.Table.from_pylist(good, schema=features.arrow_schema)
@@ -252,19 +254,30 @@ def json_text(value: Any) -> str | None:
 
 
 def _plan_parquet(path: Path, file: int, columns: ColumnKinds, text_column: str, rows_per_part: int) -> list[Part]:
+    schema, total = parquet_columns(path)
+    if text_column not in schema.names:
+        raise no_column(text_column, "--text_column", schema.names)
+    kind = _plain_type(schema.field(text_column).type)
+    if not (_is_string(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_null(kind)):
+        raise UserError(f"column {text_column!r} is {kind}; expected text, or lists of words")
+    columns.add_schema(schema)
+    starts = range(0, total, rows_per_part)
+    return [Part(file, start, end := min(start + rows_per_part, total), start + 1, end - start) for start in starts]
+
+
+def parquet_columns(path: Path) -> tuple[pyarrow.Schema, int]:
+    """Columns of a file, and how many rows it has.
+
+    Raises:
+        ValueError: names that cannot be used, or a damaged footer.
+    """
     with pyarrow.parquet.ParquetFile(path) as parquet:
         schema, metadata = parquet.schema_arrow, parquet.metadata
     total = metadata.num_rows
     if total != (held := sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))):
         raise UserError(f"the footer says {total} rows, its row groups hold {held}: the file is damaged")
-    column_names(schema.names)  # for its error
-    _check_text_column(text_column, schema.names)
-    kind = _plain_type(schema.field(text_column).type)
-    if not (_is_string(kind) or types.is_list(kind) or types.is_large_list(kind)):
-        raise UserError(f"column {text_column!r} is {kind}; expected text, or lists of words")
-    columns.add_schema(schema)
-    starts = range(0, total, rows_per_part)
-    return [Part(file, start, end := min(start + rows_per_part, total), start + 1, end - start) for start in starts]
+    checked_names(schema.names)
+    return schema, total
 
 
 def _plain(schema: pyarrow.Schema) -> pyarrow.Schema:
@@ -284,7 +297,7 @@ def _is_string(kind: pyarrow.DataType) -> bool:
 
 def _read_parquet(path: Path, part: Part, features: Features, text_column: str) -> Iterator[Rows]:
     line = part.line
-    for table, damaged in _row_range(path, part.start, part.end):
+    for table, damaged in row_range(path, part.start, part.end):
         texts_of_rows = _with_text(_text_values(table[text_column], text_column, line), text_column)
         rows = [*_fitting(texts_of_rows, table, features, line), *damaged]
         good = pyarrow.array([row.line - line for row in rows if row.values is not None], "int64")
@@ -293,7 +306,7 @@ def _read_parquet(path: Path, part: Part, features: Features, text_column: str) 
         yield Rows(_cast(table.take(good), features), texts, [row for row in rows if row.values is None])
 
 
-def _row_range(path: Path, start: int, end: int) -> Iterator[tuple[pyarrow.Table, list[Row]]]:
+def row_range(path: Path, start: int, end: int) -> Iterator[tuple[pyarrow.Table, list[Row]]]:
     """Rows [start, end) of a Parquet file, and those of them that are damaged; other row groups are not read."""
     with pyarrow.parquet.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file:
         first = 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -62,6 +63,12 @@ def predicted(
     check_columns(table, text_column, output_column)
     for batch, texts in table.texts(text_column):
         yield {**batch, output_column: extract(texts, **options)}
+
+
+def say_missing(extract: TripletExtractionPipeline, aspects: Sequence[str] | None) -> None:
+    """Name on stderr the aspects that were asked for and stood in no text that the pipeline has read."""
+    if missing := [aspect for aspect in aspects or () if aspect not in extract.located]:
+        print(f"in no text as whole words of one sentence: {', '.join(map(repr, missing))}", file=sys.stderr)
 
 
 def with_progress(extract: TripletExtractionPipeline, batches: Iterable[Batch]) -> Iterator[Batch]:

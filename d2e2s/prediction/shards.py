@@ -12,11 +12,10 @@ a part may be made anywhere, at any time, even twice at once, and no row is lost
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any, NamedTuple
 
 import pyarrow
 import pyarrow.parquet
-from datasets import Features, IterableDataset, load_dataset
+from datasets import Features, IterableDataset
 
 from ..data_scripts.files import write_atomically, write_text
 from ..errors_d2e2s import UserError
@@ -260,8 +259,15 @@ def read_predictions(folder: str | Path) -> IterableDataset:
     if missing := output.missing():
         total = len(output.manifest.parts)
         raise UserError(f"{folder}: {len(missing)} of {total} shards are missing: run the same command again")
-    shards = [glob.escape(str(output.shard(number))) for number in range(len(output.manifest.parts))]
-    return load_dataset("parquet", data_files=shards, split="train", streaming=True)
+    shards = [output.shard(number) for number in range(len(output.manifest.parts))]
+    return IterableDataset.from_generator(_rows_of, features=output.manifest.features, gen_kwargs={"shards": shards})
+
+
+def _rows_of(shards: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    for shard in shards:
+        with pyarrow.parquet.ParquetFile(shard) as file:
+            for batch in file.iter_batches():
+                yield from batch.to_pylist()
 
 
 def read_rejects(folder: str | Path) -> Iterator[dict[str, Any]]:

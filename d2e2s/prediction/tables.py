@@ -5,22 +5,25 @@
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import reprlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BufferedReader, BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from datasets import Features, load_dataset
+from datasets import Features, Value
 
 from ..errors_d2e2s import UserError
-from .parts import FORMATS, ROWS_AT_ONCE, ColumnKinds, is_text
-from .text_lines import SEPARATORS, Lines, column_names, line_rows, other_separator, read_header
+from ..words_d2e2s import is_blank
+from .parts import FORMATS, ROWS_AT_ONCE, ColumnKinds, errors_of, features_of, is_text, parquet_columns, row_range
+from .text_lines import SEPARATORS, TEXT_COLUMN, Lines, checked_names, line_rows, no_column, read_header
 
 OUTPUT_COLUMN = "predicted_triplets"
+STDIN = "-"
 
 Columns = dict[str, list[Any]]
 
@@ -43,27 +46,22 @@ class Table:
     empty: int = field(default=0, init=False)
 
     def texts(self, column: str) -> Iterator[tuple[Columns, list[Any]]]:
-        """Each batch with its texts (a list of words is one as well); counts the empty ones in `empty`.
+        """Each batch with its texts (a list of words is one as well); counts in `empty` those that are none.
 
         Raises:
-            ValueError: a row without text, with its number.
+            ValueError: a row with something else in place of a text, with its number; or no row with a text.
         """
         done = 0
         for batch in self.batches:
             texts = batch[column]
             for number, text in enumerate(texts, start=done + 1):
                 if not is_text(text):
-                    raise UserError(f"{self.name}: row {number}: {column} is {text!r}; expected text")
+                    raise UserError(f"{self.name}: row {number}: {column} is {reprlib.repr(text)}; expected text")
                 self.empty += is_blank(text)
             done += len(texts)
             yield batch, texts
         if done == self.empty:
             raise UserError(f"{self.name}: no text in column {column!r}")
-
-
-def is_blank(text: str | list[str]) -> bool:
-    """Whether a text has no words."""
-    return not text or (isinstance(text, str) and text.isspace())
 
 
 def check_columns(table: Table, text_column: str, output_column: str = OUTPUT_COLUMN) -> None:
@@ -76,9 +74,8 @@ def check_columns(table: Table, text_column: str, output_column: str = OUTPUT_CO
 def check_column(table: Table, column: str, option: str) -> None:
     """Whether there is a column; `option` is what names it."""
     if column not in table.features:
-        names = list(table.features)
-        hint = other_separator(names, SEPARATORS.get(Path(table.name).suffix.lower()))
-        raise UserError(f"{table.name}: no column {column!r}; choose {option} from: {', '.join(names)}{hint}")
+        separator = SEPARATORS.get(Path(table.name).suffix.lower())
+        raise UserError(f"{table.name}: {no_column(column, option, [*table.features], separator)}")
 
 
 def read_table(path: str) -> Table:
@@ -99,17 +96,23 @@ def read_table(path: str) -> Table:
         raise UserError(f"{path}: cannot read {suffix or 'this'} files; expected {', '.join(FORMATS)}")
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path}: no such file")
-    with _errors_of(path):
+    with errors_of(path):
         return _parquet_table(path) if suffix == ".parquet" else _lines_table(path)
 
 
-@contextmanager
-def _errors_of(path: str) -> Iterator[None]:
-    """Errors while a file is read, with its name."""
-    try:
-        yield
-    except (ValueError, TypeError, KeyError) as error:  # KeyError: a NUL in a column's name of Parquet
-        raise UserError(f"{path}: cannot be read: {error}") from None
+def read_stdin() -> Table:
+    """Standard input, a text a line, under the rules of a `.txt` file.
+
+    Raises:
+        ValueError: a line that is not UTF-8, or no line.
+    """
+    lines = Lines(BufferedReader(BytesIO(sys.stdin.buffer.read())))
+    texts = []
+    for row in line_rows(lines, ".txt", [TEXT_COLUMN]):
+        if row.values is None:
+            raise UserError(f"standard input: line {row.line}: {row.reason}")
+        texts.append(row.values[TEXT_COLUMN])
+    return Table("standard input", Features({TEXT_COLUMN: Value("string")}), [{TEXT_COLUMN: texts}])
 
 
 def _lines_table(path: str) -> Table:
@@ -120,13 +123,13 @@ def _lines_table(path: str) -> Table:
         if is_json:
             kinds.add_row(values)
     features = kinds.features
-    if not column_names(list(features)):  # with an error of its own for a NUL in a name
+    if not checked_names(list(features)):
         raise UserError("no rows")
     return Table(path, features, _read_lines(path, list(features)), kinds.as_json)
 
 
-def _read_lines(path: str, names: list[str]) -> Iterator[Columns]:
-    with _errors_of(path):
+def _read_lines(path: str, names: Sequence[str]) -> Iterator[Columns]:
+    with errors_of(path):
         rows = _rows(path)
         while some := list(islice(rows, ROWS_AT_ONCE)):
             yield {name: [values.get(name) for values in some] for name in names}
@@ -143,10 +146,13 @@ def _rows(path: str) -> Iterator[dict[str, Any]]:
 
 
 def _parquet_table(path: str) -> Table:
-    rows = load_dataset("parquet", data_files=glob.escape(path), split="train", streaming=True)
-    return Table(path, rows.features, _read_parquet(path, rows.iter(ROWS_AT_ONCE)))
+    schema, total = parquet_columns(Path(path))
+    return Table(path, features_of(schema), _read_parquet(path, total))
 
 
-def _read_parquet(path: str, batches: Iterator[Columns]) -> Iterator[Columns]:
-    with _errors_of(path):
-        yield from batches
+def _read_parquet(path: str, total: int) -> Iterator[Columns]:
+    with errors_of(path):
+        for table, damaged in row_range(Path(path), 0, total):
+            if damaged:
+                raise UserError(damaged[0].reason)
+            yield table.to_pydict()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from io import BufferedReader
+from typing import Any, NamedTuple
 
 from ..errors_d2e2s import UserError
 
@@ -17,6 +18,7 @@ TEXT_COLUMN = "text"
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 MAX_LINE_BYTES = 2**20
 SHOWN_BYTES = 500
+SHOWN_COLUMNS = 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -39,7 +41,8 @@ class Row(NamedTuple):
 class Lines:
     """Iterates over lines as text, and knows where it is.
 
-    A line that is too long is cut, and bytes that are not UTF-8 are replaced; the row then is a rejected one.
+    Lines end with a line feed; in a file that begins without any, but with carriage returns, with those. A line that is
+    too long is cut, and bytes that are not UTF-8 are replaced; the row then is a rejected one.
 
     Attributes:
         offset: where the next line begins, in bytes.
@@ -47,8 +50,10 @@ class Lines:
         first: number of the row's first line.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BufferedReader) -> None:
         self._file = file
+        begin = file.readline(MAX_LINE_BYTES)
+        self._end = b"\r" if b"\n" not in begin and b"\r" in begin else b"\n"
         self.go_to(0, 1)
 
     def go_to(self, offset: int, number: int) -> None:
@@ -65,7 +70,7 @@ class Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._file.readline(MAX_LINE_BYTES)
+        line = self._read_line()
         if not line:
             raise StopIteration
         self._skip_rest(line)
@@ -74,11 +79,19 @@ class Lines:
             self._second_offset, self._raw = self.offset, line[:SHOWN_BYTES]
         return self._decoded(line.removeprefix(BYTE_ORDER_MARK) if self.number == 2 else line)
 
+    def _read_line(self) -> bytes:
+        if self._end == b"\n":
+            return self._file.readline(MAX_LINE_BYTES)
+        line = b""
+        while not line.endswith(self._end) and (block := self._file.peek()[: MAX_LINE_BYTES - len(line)]):
+            line += self._file.read(block.find(self._end) + 1 or len(block))
+        return line
+
     def _skip_rest(self, line: bytes) -> None:
-        if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+        if len(line) == MAX_LINE_BYTES and not line.endswith(self._end):
             self._faults.append(f"a line of {MAX_LINE_BYTES} bytes or more")
-            while line and not line.endswith(b"\n"):
-                line = self._file.readline(MAX_LINE_BYTES)
+            while line and not line.endswith(self._end):
+                line = self._read_line()
 
     def _decoded(self, line: bytes) -> str:
         try:
@@ -107,7 +120,7 @@ class Lines:
         return row
 
 
-def line_rows(lines: Lines, suffix: str, header: list[str]) -> Iterator[Row]:
+def line_rows(lines: Lines, suffix: str, header: Sequence[str]) -> Iterator[Row]:
     """The rows from here on; after each one, `lines.offset` is where it ends.
 
     Args:
@@ -118,8 +131,10 @@ def line_rows(lines: Lines, suffix: str, header: list[str]) -> Iterator[Row]:
     return _delimited_rows(lines, SEPARATORS[suffix], header) if suffix in SEPARATORS else _text_rows(lines)
 
 
-def read_header(lines: Lines, suffix: str) -> list[str]:
+def read_header(lines: Lines, suffix: str) -> Sequence[str]:
     """Names of the columns, as far as the file names them; `lines` then is at the first row.
+
+    Blanks around a name go; a column without one, as pandas writes its index, is called what pandas calls it.
 
     Raises:
         ValueError: a header that is malformed or names a column twice.
@@ -134,7 +149,7 @@ def read_header(lines: Lines, suffix: str) -> list[str]:
         raise UserError(f"header: {error}{other_separator([lines.row({}, 'bad').raw], separator)}") from None
     if reason := lines.row({}).reason:
         raise UserError(f"header: {reason}")
-    return column_names(names)
+    return checked_names([name.strip() or f"Unnamed: {place}" for place, name in enumerate(names)])
 
 
 def other_separator(header: Sequence[str], separator: str | None) -> str:
@@ -146,20 +161,26 @@ def other_separator(header: Sequence[str], separator: str | None) -> str:
     return f"; are its columns parted by {found[0]}? save it with {names[separator]}"
 
 
-def column_names(header: Sequence[str]) -> list[str]:
-    """Names of a header's columns; one without a name, as pandas writes its index, is called what pandas calls it.
+def checked_names(names: Sequence[str]) -> Sequence[str]:
+    """The names of columns.
 
     Raises:
         ValueError: a name stands there twice, or holds a NUL, where other readers would end it.
     """
-    names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
-    broken = [name for name in names if "\0" in name]
-    if broken:
-        raise UserError(f"header: column {broken[0]!r} holds a NUL character")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise UserError(f"header: column {twice[0]!r} stands there twice")
+    seen = set[str]()
+    for name in names:
+        if "\0" in name:
+            raise UserError(f"header: column {name!r} holds a NUL character")
+        if name in seen:
+            raise UserError(f"header: column {name!r} stands there twice")
+        seen.add(name)
     return names
+
+
+def no_column(column: str, option: str, names: Sequence[str], separator: str | None = None) -> UserError:
+    """What to say of a column that is not there; `option` is what names it."""
+    known = ", ".join(map(repr, names[:SHOWN_COLUMNS])) + ", ..." * (len(names) > SHOWN_COLUMNS)
+    return UserError(f"no column {column!r}; choose {option} from: {known}{other_separator(names, separator)}")
 
 
 def _text_rows(lines: Lines) -> Iterator[Row]:
@@ -176,10 +197,15 @@ def _json_rows(lines: Lines) -> Iterator[Row]:
             yield lines.row(*_json_object(line))
 
 
+def _constant(name: str) -> float | None:
+    """What is no JSON, but often written: NaN, which says that there is no value, and the infinities."""
+    return None if name == "NaN" else float(name)
+
+
 def _json_object(line: str) -> tuple[dict[str, Any], str]:
     """The object, or why there is none."""
     try:
-        values = json.loads(line.rstrip("\r\n"))
+        values = json.loads(line.rstrip("\r\n"), parse_constant=_constant)
         if "\\u" in line:
             json.dumps(values, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -191,7 +217,7 @@ def _json_object(line: str) -> tuple[dict[str, Any], str]:
     return (values, "") if isinstance(values, dict) else ({}, f"JSON {type(values).__name__}; expected an object")
 
 
-def _delimited_rows(lines: Lines, separator: str, header: list[str]) -> Iterator[Row]:
+def _delimited_rows(lines: Lines, separator: str, header: Sequence[str]) -> Iterator[Row]:
     """Rows of CSV or TSV; blank lines are no rows.
 
     A quote that is never closed would take the rows below along: of a bad row only the first line is rejected.
