@@ -32,6 +32,7 @@ from transformers import AutoModel
 from benchmarks.reference import literal_forward
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SModel, D2E2SProcessor
 from d2e2s.encoding_d2e2s import encode, length_halves
+from d2e2s.modeling_d2e2s import GraphOutput
 from d2e2s.output_d2e2s import D2E2SOutput
 
 Choice = tuple[str, str, str]
@@ -456,6 +457,19 @@ def test_from_encoder_keeps_the_encoders_weights(folder: Path) -> None:
     for name, weight in model.d2e2s.encoder.state_dict().items():
         assert torch.equal(weight, stored[name]), name
     assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_a_new_model_begins_with_its_encoder_and_with_none(folder: Path) -> None:
+    """Spans and pairs are none but for one in e^4, and the graphs add a tenth of what a plain Xavier map would."""
+    model = D2E2SForTripletExtraction.from_encoder(str(folder), fusion_heads=4, head_size=64, graph_size=64)
+    heads = [model.span_scorer.output, model.pair_scorer.output]
+    for layer in heads:
+        assert layer.bias.tolist() == [4.0] + [0.0] * (layer.out_features - 1)
+    small = [*heads, *(module for module in model.modules() if isinstance(module, GraphOutput))]
+    assert len(small) == 3
+    for layer in small:
+        bound = 0.1 * (6 / (layer.in_features + layer.out_features)) ** 0.5
+        assert 0.9 * bound < layer.weight.abs().max() <= bound
 
 
 def test_half_precision_encoder_is_trained_in_full(folder: Path, tmp_path: Path) -> None:
