@@ -126,6 +126,8 @@ class HubDouble:
             "datasets.config.HF_DATASETS_CACHE": cache / "datasets",
         }.items():
             monkeypatch.setattr(name, setting)
+        # One object for the whole process, which remembers the address; older versions have none.
+        monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)
 
     def handle(self, method: str, path: str, body: bytes, authorised: bool) -> Answer:
         routes: list[tuple[str, str, Callable[..., Answer]]] = [
