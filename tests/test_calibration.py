@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_cases import RECORDS, inputs_of, small_model, tiny_bert
 
+from d2e2s import D2E2SConfig
 from d2e2s.evaluation.calibration import (
     HIGHEST,
     LOWEST,
     PairDecisions,
     calibration_error,
     calibration_figures,
+    calibration_of,
+    decoded,
     fit_temperature,
     pair_decisions,
-    scored_triplets,
 )
-from d2e2s.evaluation.thresholds import to_triplets
 
 LABELS = ["POS", "NEG", "NEU"]
 
@@ -108,7 +108,7 @@ def test_error_of_certainties() -> None:
 
 def test_temperature_lowers_the_error_of_an_overconfident_model() -> None:
     made = decisions(*sampled(3.0))
-    figures = calibration_figures(made, fit_temperature(made), 0.5, 32)
+    figures = calibration_figures(made, D2E2SConfig(temperature=fit_temperature(made), max_triplets=32))
     assert figures["ece_before"] > 0.15 and figures["ece_after"] < 0.02 and figures["ece_returned"] < 0.05
 
 
@@ -137,10 +137,17 @@ def test_scores_are_those_of_the_model(case: tuple[Any, Any]) -> None:
     made = pair_decisions(model, [inputs])
     with torch.inference_mode():
         output = model(**inputs)
-    scores, right = scored_triplets(made, 1.6, model.config.max_triplets)
-    kept = output.scores >= 0
-    np.testing.assert_allclose(scores, output.scores[kept].double().numpy(), rtol=1e-6)
-    gold = to_triplets(inputs["labels"].numpy(), LABELS)
-    found = to_triplets(output.triplets.numpy(), LABELS)
-    assert right.tolist() == [t in gold[i] for i, sentence in enumerate(found) for t in sentence]
-    assert not math.isclose(scores.sum(), scored_triplets(made, 1.0, model.config.max_triplets)[0].sum())
+    rows, scores, gold = decoded(made, model.config)
+    np.testing.assert_array_equal(rows, output.triplets.numpy())
+    np.testing.assert_allclose(scores, output.scores.numpy(), rtol=1e-6)
+    np.testing.assert_array_equal(gold, inputs["labels"].numpy())
+
+
+def test_errors_are_those_of_the_decoded_triplets() -> None:
+    """Of two sentences, one candidate is padding; of the three others two are right, and two are returned."""
+    gold = np.array([[[0, 1, 2, 3, 0]], [[4, 5, 6, 7, 1]]])
+    rows = np.array([[[0, 1, 2, 3, 0], [0, 1, 2, 3, 1]], [[4, 5, 6, 7, 1], [-100] * 5]])
+    scores = np.array([[0.9, 0.1], [0.7, -100.0]])
+    figures = calibration_of(rows, scores, gold, 0.5)
+    assert figures["ece_after"] == pytest.approx((0.1 + 0.1 + 0.3) / 3)
+    assert figures["ece_returned"] == pytest.approx((0.1 + 0.3) / 2)

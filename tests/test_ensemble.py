@@ -22,12 +22,11 @@ from d2e2s import (
     TripletExtractionPipeline,
 )
 from d2e2s.configuration_d2e2s import OWN_FIELDS
-from d2e2s.evaluation.results import recipe_of
+from d2e2s.evaluation.results import read_run, recipe_of
 from d2e2s.evaluation.syntax import evaluate_parser
 from d2e2s.fusion_d2e2s import FUSIONS
 from d2e2s.reporting import compare, report
 from d2e2s.reporting.card import usage
-from d2e2s.reporting.compare import read_results
 from d2e2s.training import run as train
 from d2e2s.training.config_files import parse_arguments
 
@@ -265,12 +264,12 @@ def test_an_ensemble_of_two_fusions_says_so(
     assert main(command(data, first, fusion_type="gated", max_steps=1, do_predict=False)) == 0
     plain = {"encoder_name_or_path": None, "head_size": None, "parser_size": None}
     assert main(command(data, second, model_name_or_path=first, max_steps=1, do_predict=False, **plain)) == 0
-    on = read_results(second / "all_results.json")
-    assert on["arguments"]["config"] == read_results(first / "all_results.json")["arguments"]["config"]
+    on = read_run(second)
+    assert on["arguments"]["config"] == read_run(first)["arguments"]["config"]
     assert compare.describe(on)[2] == "gated + enhanced + basic"
     folder = tmp_path / "both"
     assert main(joining(data, folder, [runs[0], second])) == 0
-    figures = read_results(folder / "all_results.json")
+    figures = read_run(folder)
     assert compare.describe(figures)[2] == "2 × cross_attention / gated + enhanced + basic"
     assert figures["arguments"]["config"]["fusion_type"] == ["cross_attention", "gated"]
     card = (folder / "README.md").read_text(encoding="utf-8")
@@ -279,7 +278,7 @@ def test_an_ensemble_of_two_fusions_says_so(
     scored = tmp_path / "scored"
     plain |= {"model_name_or_path": folder, "do_train": False, "do_eval": True, "do_predict": False}
     assert main(command(data, scored, **plain)) == 0
-    assert compare.describe(read_results(scored / "all_results.json"))[2] == compare.describe(figures)[2]
+    assert compare.describe(read_run(scored))[2] == compare.describe(figures)[2]
     assert main(command(data, tmp_path / "changed", fusion_type="tin", **plain)) == 2
     assert "its models differ in fusion_type, which cannot be set for all of them" in capsys.readouterr().err
     # Another does not take its place unasked.
@@ -296,7 +295,7 @@ def test_syntax_is_scored_as_all_of_its_models_use_it(data: Path, runs: list[Pat
     for name, members in (("control", ["control", runs[0]]), ("strict", [runs[0], "strict"])):
         folder = tmp_path / f"with {name}"
         assert main(joining(data, folder, [tmp_path / member for member in members])) == 0
-        found[name] = read_results(folder / "all_results.json")
+        found[name] = read_run(folder)
     # The second model uses given heads, the first has no parser to score; a model that needs heads is given them.
     assert "test_predicted_syntax_triplet_f1" in found["control"] and "test_parser_uas" not in found["control"]
     assert not [figure for figure in found["strict"] if "predicted_syntax" in figure or "parser" in figure]

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
 from model_cases import DEPRELS, sentence, small_model, tiny_bert, tree
 
 from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, DataCollatorForTripletExtraction
 from d2e2s.data_scripts.records import write_records
-from d2e2s.evaluation.syntax import MAX_WORDS, evaluate_parser, parser_dataset, read_trees, relation_labels
+from d2e2s.evaluation.syntax import MAX_WORDS, evaluate_parser
+from d2e2s.training.data import read_trees, relations_in, tokenized, trees_that_fit
 
 Case = tuple[D2E2SForTripletExtraction, D2E2SProcessor]
 LENGTHS = (9, 3, 14, 1, 6)
@@ -89,25 +89,16 @@ def test_model_without_parser(case: Case, tmp_path: Path) -> None:
 
 def test_relations_are_the_universal_ones() -> None:
     records = [{"deprels": ["nmod:poss", "root"]}, {"deprels": ["nmod", "aux:pass"]}, {"tokens": ["a"]}]
-    assert relation_labels(records) == ["aux", "nmod", "root"]
+    assert relations_in(records) == ["aux", "nmod", "root"]
 
 
 def test_trees_for_training_carry_unknown_triplets(case: Case, caplog: pytest.LogCaptureFixture) -> None:
     """They join the labelled sentences; those of more words or pieces than fit are left out, and counted."""
     processor = case[1]
-    labelled = processor.tokenize_records(
-        {
-            "tokens": [["nice", "food"]],
-            "heads": [[2, 0]],
-            "deprels": [["amod", "root"]],
-            "triplets": [[{"aspect": [1, 2], "opinion": [0, 1], "sentiment": "POS"}]],
-        }
-    )
-    features = Dataset.from_dict({**labelled, "length": [4]}).features
     rows = [(["wine"] * n, [0] * n) for n in (3, MAX_WORDS, MAX_WORDS + 1)] + [(["x" * 90] * 3, [0, 1, 1])]
-    records = [{"tokens": w, "heads": h, "deprels": ["root"] * len(w), "triplets": []} for w, h in rows]
-    dataset = parser_dataset(processor, records, features)
-    assert [len(row["heads"]) for row in dataset] == [3, MAX_WORDS] and dataset[0]["length"] == 5
+    records = [{"id": "a", "tokens": w, "heads": h, "deprels": ["root"] * len(w), "triplets": []} for w, h in rows]
+    dataset = tokenized(processor, trees_that_fit(processor, records), "trees")
+    assert [len(row["heads"]) for row in dataset] == [3, MAX_WORDS]
     assert "left out 2 sentences" in caplog.text
     labels = DataCollatorForTripletExtraction(processor, allow_unlabelled=True)(list(dataset))["labels"]
     assert labels.tolist() == [[[-1] * 5]] * 2

@@ -34,7 +34,8 @@ from d2e2s.checkpoints import (
     staged,
     writing,
 )
-from d2e2s.training.trainer import DivergedError, TripletTrainer
+from d2e2s.training.steps import DivergedError
+from d2e2s.training.trainer import TripletTrainer
 
 # Checkpoints in the middle of epochs; a seed that the tests on the data do not share.
 OFTEN = {"save_strategy": "steps", "save_steps": 3, "eval_strategy": "steps", "eval_steps": 3, "seed": 5}

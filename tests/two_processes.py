@@ -10,7 +10,7 @@ from typing import Any
 
 from tiny_runs import command, main, make_trainer
 
-from d2e2s.training.trainer import DivergedError
+from d2e2s.training.steps import DivergedError
 
 # Nothing random but the order of the sentences: dropout would differ between processes.
 PLAIN = {"dropout": 0, "predicted_graph_rate": 0, "token_mask_rate": 0, "logging_steps": 1, "learning_rate": 1e-3}
