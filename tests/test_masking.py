@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from d2e2s.training.masking import hide_pieces
+from d2e2s.training.perturbation import hide_pieces
 
 MASK = 3
 

@@ -36,7 +36,7 @@ home, out = Path(d2e2s.__file__).parent, Path(sys.argv[1])
 assert home.is_relative_to(sys.prefix), home
 records = read_records(home / "data_scripts" / "sample_corpus" / "train.jsonl")[:4]
 model, processor = build_model(str(tiny_encoder("bert", out / "encoder")), records, **TINY)
-args = TripletTrainingArguments(output_dir=str(out / "saved"), max_steps=1, warmup_steps=0, use_cpu=True, disable_tqdm=True)
+args = TripletTrainingArguments(str(out / "saved"), max_steps=1, warmup_steps=0, use_cpu=True, disable_tqdm=True)
 before = {name: weight.clone() for name, weight in model.named_parameters()}
 trainer = TripletTrainer(model, args, train_dataset=records, eval_dataset=records, processing_class=processor)
 trainer.train()
