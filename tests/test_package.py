@@ -136,16 +136,6 @@ def test_a_part_makes_a_whole_recipe_of_a_data_set(part: str) -> None:
     assert (start.encoder_name_or_path is None) == (part == "from_joint")
 
 
-@pytest.mark.parametrize("step", FIRST_STEPS)
-def test_a_first_step_holds_out_all_that_its_data_sets_score(step: str) -> None:
-    arguments = parse_arguments([str(ROOT / "configs" / f"{step}.yaml")])
-    data, training = arguments.data, arguments.training
-    assert training.do_train and not training.do_eval and not training.do_predict
-    files = [str(data.train_file), *(data.further_train_file or [])]
-    scored = {file.replace("train.jsonl", f"{split}.jsonl") for file in files for split in ("dev", "test")}
-    assert len(files) > 1 and set(data.held_out_file or []) == scored
-
-
 def test_lowest_versions_are_the_lower_bounds() -> None:
     """What CI runs with `lowest.txt` is what setup.py promises; torch has its own line there."""
     required = (ROOT / "setup.py").read_text(encoding="utf-8").split("install_requires=[")[1].split("],\n")[0]
