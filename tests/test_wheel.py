@@ -61,6 +61,7 @@ assert_type(D2E2SProcessor.from_pretrained("mine"), D2E2SProcessor)
 assert_type(D2E2SForTripletExtraction.from_pretrained("mine").config, D2E2SConfig)
 assert_type(D2E2SConfig().decision_threshold, float)
 args = TripletTrainingArguments(output_dir="out", head_learning_rate=1e-3)
+assert_type(TripletExtractionPipeline(model=model, processor=processor), TripletExtractionPipeline)
 assert_type(TripletTrainer(model, args, train_dataset=[], processing_class=processor).args, TripletTrainingArguments)
 """
 
