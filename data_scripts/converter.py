@@ -54,7 +54,7 @@ class Converter:
         triplets = self._triplets(document, sentences)
         records = []
         for number, sentence in enumerate(sentences):
-            record = {
+            record: Record = {
                 "id": f"{document.id}-{number + 1}",
                 "tokens": [word.text for word in sentence],
                 "triplets": sorted(triplets[number], key=lambda item: (item["aspect"], item["opinion"])),
@@ -75,7 +75,7 @@ class Converter:
         places = [span for span in spans if span is not None]
         if not places or fault.kind == "other text":  # it may stand anywhere
             document.doubts.append(Doubt(0, len(document.text), how))
-        document.doubts += [Doubt(*sorted(span[:2]), how) for span in places]
+        document.doubts += [Doubt(min(span[:2]), max(span[:2]), how) for span in places]
 
     def _sentences(self, document: Document) -> list[list[Word]]:
         text, limit = document.text, self.options.max_words

@@ -23,7 +23,9 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from d2e2s.data_scripts.records import Record, RecordError, read_records, write_records
+from d2e2s.data_scripts.command import exit_code
+from d2e2s.data_scripts.records import Record, read_records, write_records
+from d2e2s.errors_d2e2s import UserError
 
 Words = Sequence[str]
 Tree = tuple[list[int], list[str]]
@@ -31,7 +33,7 @@ Tree = tuple[list[int], list[str]]
 NOT_NEEDED = ["ner", "entity_linker", "textcat", "textcat_multilabel", "lemmatizer", "spancat"]
 
 
-class ParserError(RuntimeError):
+class ParserError(UserError):
     """A parser that is not installed, or cannot do what is asked for."""
 
 
@@ -114,21 +116,19 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Add dependency trees to records.")
     parser.add_argument("--input", type=Path, required=True, help="records, .jsonl or .parquet")
     parser.add_argument("--output", type=Path, required=True, help="the same records with heads and deprels")
-    parser.add_argument(
-        "--parser", required=True, help="spacy:PIPELINE or stanza:LANGUAGE, such as spacy:en_core_web_sm"
-    )
+    parser.add_argument("--parser", required=True, help="spacy:PIPELINE or stanza:LANGUAGE: spacy:en_core_web_sm")
     parser.add_argument("--batch_size", type=int, default=64, help="sentences parsed at a time (default: 64)")
     options = parser.parse_args(argv)
-    try:
-        records = read_records(options.input)
-        parsed = add_trees(records, options.parser, options.batch_size)
-        write_records(options.output, tqdm(parsed, total=len(records), unit=" sentences", disable=None))
-    except (ParserError, RecordError, OSError, UnicodeDecodeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: parse_file(options))
+
+
+def parse_file(options: argparse.Namespace) -> None:
+    """Parse one file to another. Errors as for `add_trees` and `read_records`."""
+    records = read_records(options.input)
+    parsed = add_trees(records, options.parser, options.batch_size)
+    write_records(options.output, tqdm(parsed, total=len(records), unit=" sentences", disable=None))
     words = sum(len(record["tokens"]) for record in records)
     print(f"{options.output}: {len(records)} sentences, {words} words, parsed by {options.parser}")
-    return 0
 
 
 if __name__ == "__main__":

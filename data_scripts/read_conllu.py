@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from d2e2s.data_scripts.command import exit_code
 from d2e2s.data_scripts.records import Record, RecordError, utf8_lines, validate_record, write_records
 
 COLUMNS = 10
@@ -126,17 +127,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--keep_subtypes", action="store_true", help="nmod:poss stays nmod:poss")
     options = parser.parse_args(argv)
-    try:
-        documents = [each for path in options.input for each in read_conllu(path, options.keep_subtypes)]
-        splits = split_documents(of_ids(documents, options.documents) if options.documents else documents)
-        for split, records in splits.items():
-            write_records(options.output_dir / f"{split}.jsonl", records)
-            words = sum(len(record["tokens"]) for record in records)
-            print(f"{options.output_dir / split}.jsonl: {len(records)} sentences, {words} words")
-    except (RecordError, OSError, UnicodeDecodeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: convert(options))
+
+
+def convert(options: argparse.Namespace) -> None:
+    """Read all treebanks, then write the splits. Errors as for `read_conllu` and `of_ids`."""
+    documents = [each for path in options.input for each in read_conllu(path, options.keep_subtypes)]
+    splits = split_documents(of_ids(documents, options.documents) if options.documents else documents)
+    for split, records in splits.items():
+        write_records(options.output_dir / f"{split}.jsonl", records)
+        words = sum(len(record["tokens"]) for record in records)
+        print(f"{options.output_dir / split}.jsonl: {len(records)} sentences, {words} words")
 
 
 if __name__ == "__main__":

@@ -156,10 +156,10 @@ def _triplet(fields: dict[str, Any], where: str, options: argparse.Namespace) ->
     aspect, opinion = (fields.get(name.casefold(), ...) for name in (options.aspect_column, options.opinion_column))
     names = (options.sentiment_column.casefold(), "polarity", "va")
     sentiment = next((fields[name] for name in names if fields.get(name) is not None), None)
-    texts = [aspect or "", opinion or "", sentiment]
-    if not all(isinstance(text, str) for text in texts):
+    aspect, opinion = aspect or "", opinion or ""
+    if not (isinstance(aspect, str) and isinstance(opinion, str) and isinstance(sentiment, str)):
         raise RecordError(where, f"{fields!r:.80}", "an aspect, an opinion and a sentiment, as text")
-    return Triplet(Term(texts[0]), Term(texts[1]), _named(texts[2], where, options))
+    return Triplet(Term(aspect), Term(opinion), _named(sentiment, where, options))
 
 
 def _named(sentiment: str, where: str, options: argparse.Namespace) -> str:
@@ -198,8 +198,8 @@ def read_table(path: Path, options: argparse.Namespace, on_fault: OnFault) -> It
     for row in lines:
         where = f"{path}:{row[-1]}"
         if len(row) != len(names):
-            error = RecordError(where, f"{len(row) - 1} columns", f"{len(names) - 1}, as in the first line")
-            on_fault(f"line {row[-1]}", error)
+            what, expected = f"{len(row) - 1} columns", f"{len(names) - 1}, as in the first line"
+            on_fault(f"line {row[-1]}", RecordError(where, what, expected))
             continue
         text, aspect, opinion, sentiment = (row[names.index(name)] for name in wanted)
         source = sources.setdefault(text, Source(str(len(sources) + 1), where, text, []))

@@ -11,7 +11,6 @@ features, where triplets are read from.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -36,10 +35,10 @@ from transformers import (
 )
 
 from d2e2s.checkpoints import check_writable, reading
+from d2e2s.data_scripts.command import exit_code
 from d2e2s.data_scripts.dataset_card import read_dataset_card
-from d2e2s.data_scripts.files import write_text
+from d2e2s.data_scripts.files import write_json
 from d2e2s.encoders import EARLIER_TRAINING, encoder_origin, positions, resolve_encoder
-from d2e2s.errors import is_mistake, refuse
 from d2e2s.errors_d2e2s import UserError
 from d2e2s.prediction.tables import check_column, is_blank, read_table
 
@@ -50,24 +49,35 @@ FEWEST = 200  # texts, so that ten are held out
 
 
 @dataclass
-class RatingArguments:
-    """What to learn from, and how."""
+class RatingArguments(TrainingArguments):
+    """What to learn from, and how: `TrainingArguments` with other defaults, and the texts."""
 
-    files: list[str] = field(metadata={"help": "Rated texts: .jsonl, .csv, .tsv or .parquet; several are one set."})
-    output_dir: str = field(metadata={"help": "Folder for the encoder, its tokenizer and ratings.json."})
+    output_dir: str = field(default="outputs/rated", metadata={"help": "For the encoder, its tokenizer, ratings.json."})
+    files: list[str] = field(
+        default_factory=list, metadata={"help": "Rated texts: .jsonl, .csv, .tsv or .parquet; several are one set."}
+    )
     encoder_name_or_path: str = field(
         default="all-MiniLM-L6-v2", metadata={"help": "Pretrained encoder: a Hub name, a folder, or the embedded one."}
     )
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
     rating_column: str = field(default="rating", metadata={"help": "Column of the ratings: numbers, more is better."})
     dataset_name: str | None = field(default=None, metadata={"help": "What to call the texts in model cards."})
-    num_train_epochs: float = field(default=3.0, metadata={"help": "Passes over the texts."})
+    max_length: int = field(default=128, metadata={"help": "Word pieces of a text that are read; the rest is not."})
     learning_rate: float = field(default=1e-4, metadata={"help": "Smaller for larger encoders."})
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Texts per step and device."})
-    max_length: int = field(default=128, metadata={"help": "Word pieces of a text that are read; the rest is not."})
-    bf16: bool = field(default=False, metadata={"help": "bfloat16, for what has it (a CPU: with --use_cpu)."})
-    use_cpu: bool = field(default=False, metadata={"help": "The CPU, whatever else there is."})
-    seed: int = field(default=42, metadata={"help": "Of the order, the dropout and the held-out texts."})
+    per_device_eval_batch_size: int = 64
+    warmup_steps: float = 0.1
+    weight_decay: float = 0.01
+    optim: str = "adamw_torch_fused"
+    train_sampling_strategy: str = "group_by_length"
+    save_strategy: str = "no"
+    logging_steps: float = 50
+    report_to: str = "none"
+    dataloader_pin_memory: bool = torch.cuda.is_available()
+
+
+TOLD = ("files", "text_column", "rating_column", "max_length", "num_train_epochs", "learning_rate")
+TOLD += ("per_device_train_batch_size", "bf16", "seed")  # in ratings.json
 
 
 class RatingModel(nn.Module):
@@ -89,20 +99,18 @@ class RatingModel(nn.Module):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `d2e2s ratings`; errors of input or output are one line on stderr and exit code 2."""
+    """Learn from the files that are named first; errors of input or output are one line on stderr and exit code 2."""
     parser = HfArgumentParser(RatingArguments, prog="experiments.ratings", allow_abbrev=False)  # type: ignore[arg-type]
     words = list(sys.argv[1:] if argv is None else argv)
     if words and not words[0].startswith("-"):
         words.insert(0, "--files")
-    try:
+
+    def run() -> None:
         figures = learn_ratings(parser.parse_args_into_dataclasses(words)[0])
-    except Exception as error:
-        if not is_mistake(error):
-            raise
-        return refuse(error)
-    found = "none, they are alike" if figures["correlation"] is None else f"{figures['correlation']:.3f}"
-    print(f"correlation with the ratings of {figures['held_out']} other texts: {found}")
-    return 0
+        found = "none, they are alike" if figures["correlation"] is None else f"{figures['correlation']:.3f}"
+        print(f"correlation with the ratings of {figures['held_out']} other texts: {found}")
+
+    return exit_code(run)
 
 
 def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
@@ -135,7 +143,7 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
     parts = data.train_test_split(HELD_OUT, seed=arguments.seed)
     trainer = Trainer(
         model,
-        training_arguments(arguments),
+        arguments,
         DataCollatorWithPadding(tokenizer),
         train_dataset=parts["train"],
         eval_dataset=parts["test"],
@@ -154,13 +162,12 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
         "held_out": len(parts["test"]),
         "correlation": found if np.isfinite(found) else None,
         "seconds": seconds,
-        "arguments": vars(arguments),
+        "arguments": {name: getattr(arguments, name) for name in TOLD},
     }
     if trainer.is_world_process_zero():
         model.encoder.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
-        write_text(folder / EARLIER_TRAINING, text)
+        write_json(folder / EARLIER_TRAINING, figures, indent=1)
     return figures
 
 
@@ -221,27 +228,6 @@ def tokenized(
         logger.warning("%d of %d texts are read to word piece %d only (--max_length)", long, len(texts), max_length)
     lengths = [len(encoding) for encoding in encodings]
     return Dataset.from_dict({**inputs, "length": lengths, "labels": list(ratings)})
-
-
-def training_arguments(arguments: RatingArguments) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=arguments.output_dir,
-        num_train_epochs=arguments.num_train_epochs,
-        learning_rate=arguments.learning_rate,
-        per_device_train_batch_size=arguments.per_device_train_batch_size,
-        per_device_eval_batch_size=64,
-        warmup_steps=0.1,
-        weight_decay=0.01,
-        optim="adamw_torch_fused",
-        train_sampling_strategy="group_by_length",
-        bf16=arguments.bf16,
-        use_cpu=arguments.use_cpu,
-        seed=arguments.seed,
-        save_strategy="no",
-        logging_steps=50,
-        report_to="none",
-        dataloader_pin_memory=torch.cuda.is_available(),
-    )
 
 
 def correlation(prediction: EvalPrediction) -> dict[str, float]:

@@ -1,7 +1,7 @@
-"""Rated sentences of VADER (Hutto & Gilbert, ICWSM 2014), for `d2e2s ratings`.
+"""Rated sentences of VADER (Hutto & Gilbert, ICWSM 2014), for an encoder to learn from.
 
-    python data_scripts/vader_ratings.py --output_dir data/vader
-    d2e2s ratings data/vader/ratings.jsonl --output_dir outputs/rated
+    python -m experiments.vader_ratings --output_dir data/vader
+    python -m experiments.ratings data/vader/ratings.jsonl --output_dir outputs/rated
 
 How good or bad each sentence sounds was rated by 20 people, from -4 to 4; the mean is the rating. Of the four
 collections the three that judge something are read: reviews of products on Amazon, of films, and tweets. The source
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from huggingface_hub import DatasetCardData
 
+from d2e2s.data_scripts.command import exit_code
 from d2e2s.data_scripts.downloads import fetch
 from d2e2s.data_scripts.files import write_text
 from d2e2s.data_scripts.records import RecordError
@@ -81,14 +82,11 @@ def _rows(files: tarfile.TarFile, name: str, path: Path) -> Iterator[dict[str, o
 
 def write(rows: list[dict[str, object]], folder: Path) -> str:
     """Write `ratings.jsonl` and its card; returns the counts."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_text(folder / "ratings.jsonl", lines)
+    write_text(folder / "ratings.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     found = Counter(str(row["source"]) for row in rows)
     counts = ", ".join(f"{number} {source}" for source, number in found.items())
     metadata = DatasetCardData(pretty_name="Rated sentences of VADER", license="mit", language="en").to_yaml()
-    card = CARD.format(metadata=metadata, counts=counts)
-    write_text(folder / "README.md", card)
+    write_text(folder / "README.md", CARD.format(metadata=metadata, counts=counts))
     return counts
 
 
@@ -97,14 +95,13 @@ def main() -> int:
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--archive", type=Path, help="vaderSentiment-3.3.2.tar.gz (default: download)")
     arguments = parser.parse_args()
-    try:
+
+    def run() -> None:
         archive = arguments.archive or fetch(URL, SHA256, "vader", "pass --archive")
         counts = write(read_archive(archive), arguments.output_dir)
-    except (RecordError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{arguments.output_dir}/ratings.jsonl: {counts}")
-    return 0
+        print(f"{arguments.output_dir}/ratings.jsonl: {counts}")
+
+    return exit_code(run)
 
 
 if __name__ == "__main__":

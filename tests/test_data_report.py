@@ -30,6 +30,7 @@ def test_the_page_on_dess_tells_the_same_shares(key: str) -> None:
     assert data_report.share(data_report.read_counts(RESULTS), key) in text
 
 
+@pytest.mark.slow
 def test_results_files_are_counts_of_the_real_sets(shared_data: Path, tmp_path: Path) -> None:
     """Preparing with the arguments that a file names gives the file."""
     (names,) = {tuple(counts["arguments"]["name"]) for counts in data_report.read_counts(RESULTS)}

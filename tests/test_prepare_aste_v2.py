@@ -40,6 +40,7 @@ def report(folder: Path) -> dict:
     return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_counts_of_the_real_sets(prepared: Path, name: str) -> None:
     for split, (sentences, triplets) in SIZES[name].items():
@@ -50,6 +51,7 @@ def test_counts_of_the_real_sets(prepared: Path, name: str) -> None:
         assert not counts["faults"] and not counts["unused_parses"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_text_is_kept_and_trees_are_repaired(prepared: Path, shared_data: Path, name: str) -> None:
     """Tokens are the text file's; a parse that fitted is not touched; every other one is a tree now."""
@@ -74,6 +76,7 @@ def test_text_is_kept_and_trees_are_repaired(prepared: Path, shared_data: Path, 
         assert 0.14 < broken / len(records) < 0.25
 
 
+@pytest.mark.slow
 def test_known_faults_are_found(prepared: Path) -> None:
     res14, lap14, res15 = (report(prepared / name)["splits"] for name in SIZES)
     assert [entry["id"] for entry in res14["train"]["token_disagreements"]] == ["14res-train-749"]
@@ -86,6 +89,7 @@ def test_known_faults_are_found(prepared: Path) -> None:
     assert overlaps == 25
 
 
+@pytest.mark.slow
 def test_arcs_join_the_words_that_they_joined_in_the_parse(prepared: Path) -> None:
     """A sentence with a dropped bracket, checked by hand."""
     records = {record["id"]: record for record in read_records(prepared / "14res" / "test.jsonl")}
@@ -107,6 +111,7 @@ def test_arcs_join_the_words_that_they_joined_in_the_parse(prepared: Path) -> No
     } <= arcs
 
 
+@pytest.mark.slow
 def test_sets_that_share_sentences_are_warned_of_and_can_be_parted(
     prepared: Path, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
