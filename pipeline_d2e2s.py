@@ -293,20 +293,16 @@ class TripletExtractionPipeline(Pipeline):
         ]
 
     def save_pretrained(self, save_directory: str | PathLike[Any], **kwargs: Any) -> None:
-        """Save model, processor and the pipeline's own code; all of them or, after an error, none.
+        """Save model, processor and the pipeline's own code; after an error (a full disk, say) it is as it was.
 
         Args:
             kwargs: passed on to the model; with `push_to_hub=True` the `repo_id` is the folder's name unless given.
-
-        Raises:
-            OSError: the folder cannot be written; it is then as it was.
         """
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("dtype", "torch_dtype", "attn_implementation"):  # the model's, which `pipeline` tells both
             self.processor.tokenizer.init_kwargs.pop(name, None)
-        if kwargs.get("push_to_hub"):
-            kwargs.setdefault("repo_id", folder.resolve().name)
+        kwargs.setdefault("repo_id", folder.resolve().name)
         with TemporaryDirectory(prefix=".writing-", dir=folder) as new:
             super().save_pretrained(new, **kwargs)
             self.processor.save_pretrained(new, **kwargs)
