@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from d2e2s.data_scripts.prepared import SplitReport
 from d2e2s.data_scripts.records import SENTIMENTS, RecordError
 
+ROLES = ("aspect", "opinion")
 LINE_FORM = "sentence####[([aspect word indices], [opinion word indices], 'POS' | 'NEG' | 'NEU'), ...]"
 SENTIMENT_WORDS = {
     "positive": "POS",
@@ -29,11 +30,37 @@ SENTIMENT_WORDS = {
 
 
 class Line(NamedTuple):
-    """A sentence, its triplets of terms in the text, and how many it has with an implicit one."""
+    """A sentence, its triplets of terms in the text (None where they are not known), and, for each triplet with an
+    implicit term, the place [start, end) of the other one: all of the text, if that is implicit too.
+    """
 
     tokens: list[str]
-    triplets: list[dict[str, Any]]
-    implicit: int
+    triplets: list[dict[str, Any]] | None
+    implicit: list[list[int]]
+
+    def part(self, start: int, end: int, implicit: str) -> tuple[list[str], list[dict[str, Any]] | None] | None:
+        """The words [start, end) and the triplets inside, None if they are not known; or nothing.
+
+        Args:
+            implicit: "skip" gives nothing where a triplet has an implicit term, "unknown" no triplets, else it is
+                left out.
+        """
+        has_implicit = any(first < end and start < last for first, last in self.implicit)
+        if has_implicit and implicit == "skip":
+            return None
+        if self.triplets is None or (has_implicit and implicit == "unknown"):
+            return self.tokens[start:end], None
+        return self.tokens[start:end], [moved(t, start) for t in self.triplets if is_inside(t, start, end)]
+
+
+def is_inside(triplet: Mapping[str, Any], start: int, end: int) -> bool:
+    """Whether all of a triplet is among the words [start, end)."""
+    return all(start <= triplet[role][0] and triplet[role][1] <= end for role in ROLES)
+
+
+def moved(triplet: Mapping[str, Any], offset: int) -> dict[str, Any]:
+    """The triplet as it stands in a text that begins `offset` words later."""
+    return {**triplet, **{role: [place - offset for place in triplet[role]] for role in ROLES}}
 
 
 def sentiment_words(labels: list[str]) -> dict[str, str]:
@@ -53,20 +80,20 @@ def named_sentiment(word: object, where: str, words: Mapping[str, str] = SENTIME
     return words[word.strip().lower()]
 
 
-def parse_line(line: str, where: str, implicit: bool = False, words: Mapping[str, str] = SENTIMENT_WORDS) -> Line:
+def parse_line(line: str, where: str, allow_implicit: bool = False, words: Mapping[str, str] = SENTIMENT_WORDS) -> Line:
     """One line of a text file.
 
     Args:
         line: without its line end.
         where: file and line, for messages.
-        implicit: implicit terms are counted, where otherwise they are a fault.
+        allow_implicit: implicit terms are taken, where otherwise they are a fault.
         words: the words for sentiments, in small letters.
 
     Raises:
         RecordError: anything that is not `LINE_FORM`.
     """
     tokens, text, are_ranges = split_line(line, where)
-    return Line(tokens, *parse_triplets(text, len(tokens), where, are_ranges, implicit, words))
+    return Line(tokens, *parse_triplets(text, len(tokens), where, are_ranges, allow_implicit, words))
 
 
 def split_line(line: str, where: str) -> tuple[list[str], str, bool]:
@@ -85,23 +112,24 @@ def split_line(line: str, where: str) -> tuple[list[str], str, bool]:
 
 
 def parse_triplets(
-    text: str, length: int, where: str, are_ranges: bool, implicit: bool, words: Mapping[str, str]
-) -> tuple[list[dict[str, Any]], int]:
-    """The triplets of a line of `length` words, and how many implicit ones there are besides. As for `parse_line`."""
+    text: str, length: int, where: str, are_ranges: bool, allow_implicit: bool, words: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], list[list[int]]]:
+    """The triplets of a line of `length` words, and the places of those with an implicit term. As for `parse_line`."""
     raw = read_literal(text, where, LINE_FORM)
-    triplets: list[dict[str, Any]] = []
+    triplets, implicit = list[dict[str, Any]](), list[list[int]]()
     for item in raw:
         if not isinstance(item, tuple | list) or len(item) != 3:
             raise RecordError(where, f"triplet {item!r:.60}", LINE_FORM)
-        if implicit and any(indices in ([-1], [-1, -1]) for indices in item[:2]):
-            continue
+        terms = dict(zip(ROLES, item, strict=False))
+        if allow_implicit:
+            terms = {role: indices for role, indices in terms.items() if indices not in ([-1], [-1, -1])}
+        spans = {role: _span(indices, length, f"{where}: {role}", are_ranges) for role, indices in terms.items()}
         sentiment = named_sentiment(item[2], where, words)
-        spans = {
-            role: _span(indices, length, f"{where}: {role}", are_ranges)
-            for role, indices in zip(("aspect", "opinion"), item[:2], strict=True)
-        }
-        triplets.append({**spans, "sentiment": sentiment})
-    return triplets, len(raw) - len(triplets)
+        if len(spans) < 2:
+            implicit.append(next(iter(spans.values()), [0, length]))
+        else:
+            triplets.append({**spans, "sentiment": sentiment})
+    return triplets, implicit
 
 
 def read_literal(text: str, where: str, form: str) -> list[Any]:
@@ -151,9 +179,8 @@ class LineReader:
     """Reads lines as the options of a command say.
 
     Args:
-        options: `implicit` says what becomes of a sentence with an implicit term (`stop`, `drop` those triplets, `skip`
-            it, or its triplets are `unknown`), `on_error` of one with a fault in its triplets; `sentiments` are further
-            labels.
+        options: with `implicit` "stop" an implicit term is a fault; with `on_error` "unknown" a fault of the triplets
+            makes them unknown; `sentiments` are further labels.
         report: learns what was found.
     """
 
@@ -162,8 +189,8 @@ class LineReader:
         self.words = sentiment_words(options.sentiments)
         self.report = report
 
-    def __call__(self, line: str, key: str, where: str) -> tuple[list[str], list[dict[str, Any]] | None] | None:
-        """The words and the triplets of a line, None where they are not known; or nothing, if it is skipped.
+    def __call__(self, line: str, key: str, where: str) -> Line:
+        """What a line says; its triplets are None if a fault makes them unknown.
 
         Raises:
             RecordError: a fault, unless it makes the triplets unknown.
@@ -175,12 +202,9 @@ class LineReader:
             if self.on_error != "unknown":
                 raise
             self.report.faults.append(str(error))
-            return tokens, None
-        triplets, implicit = found
-        self.report.implicit_triplets += [key] * implicit
-        if implicit and self.implicit == "skip":
-            return None
-        return tokens, None if implicit and self.implicit == "unknown" else triplets
+            return Line(tokens, None, [])
+        self.report.implicit_triplets += [key] * len(found[1])
+        return Line(tokens, *found)
 
 
 def add_implicit_option(parser: argparse.ArgumentParser, default: str) -> None:

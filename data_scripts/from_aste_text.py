@@ -23,9 +23,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from d2e2s.data_scripts.aste_lines import LineReader, add_line_options, numbered_lines
+from d2e2s.data_scripts.aste_lines import Line, LineReader, add_line_options, is_inside, numbered_lines
 from d2e2s.data_scripts.command import exit_code
 from d2e2s.data_scripts.dataset_card import UNKNOWN_LICENCE
 from d2e2s.data_scripts.prepared import SPLITS, PreparedSet, SplitReport, write_sets
@@ -59,8 +58,7 @@ def read_split(name: str, split: str, path: Path, options: argparse.Namespace) -
         if not line.strip():
             continue
         try:
-            found = read_line(line, key, place)
-            parts = [] if found is None else list(cut(key, *found, options.max_words, report))
+            parts = list(cut(key, read_line(line, key, place), options, report))
             for record in parts:
                 validate_record(record, place)
         except RecordError as error:
@@ -71,21 +69,20 @@ def read_split(name: str, split: str, path: Path, options: argparse.Namespace) -
     return records, report
 
 
-def cut(
-    key: str, tokens: list[str], triplets: list[dict[str, Any]] | None, max_words: int, report: TextReport
-) -> Iterator[Record]:
-    """One record, or, of a text of more than `max_words`, several of whole sentences, as long as they may be."""
-    ranges = text_ranges(tokens, max_words)
+def cut(key: str, line: Line, options: argparse.Namespace, report: TextReport) -> Iterator[Record]:
+    """One record, or, of a text of more than `options.max_words` words, several of whole sentences, as long as may be.
+
+    Where one has a triplet with an implicit term, `options.implicit` says what becomes of it.
+    """
+    ranges = text_ranges(line.tokens, options.max_words)
+    for number, (start, end) in enumerate(ranges, start=1):
+        if part := line.part(start, end, options.implicit):
+            name = key if len(ranges) == 1 else f"{key}-{number}"
+            yield {"id": name, "tokens": part[0], "triplets": part[1]}
     if len(ranges) > 1:
         report.cut_texts.append(key)
-    inside = 0
-    for number, (start, end) in enumerate(ranges, start=1):
-        own = (
-            None if triplets is None else [moved(t, start) for t in triplets if start <= _first(t) and _last(t) <= end]
-        )
-        inside += len(own or [])
-        yield {"id": key if len(ranges) == 1 else f"{key}-{number}", "tokens": tokens[start:end], "triplets": own}
-    report.triplets_cut_in_two += [key] * (len(triplets or []) - inside)
+        parted = [t for t in line.triplets or [] if not any(is_inside(t, *borders) for borders in ranges)]
+        report.triplets_cut_in_two += [key] * len(parted)
 
 
 def text_ranges(tokens: Sequence[str], max_words: int) -> list[tuple[int, int]]:
@@ -106,19 +103,6 @@ def text_ranges(tokens: Sequence[str], max_words: int) -> list[tuple[int, int]]:
             ranges.append((first, end))
         start += len(sentence)
     return ranges
-
-
-def moved(triplet: dict[str, Any], offset: int) -> dict[str, Any]:
-    """The triplet as it stands in a text that begins `offset` words later."""
-    return {**triplet, **{role: [place - offset for place in triplet[role]] for role in ("aspect", "opinion")}}
-
-
-def _first(triplet: dict[str, Any]) -> int:
-    return min(triplet["aspect"][0], triplet["opinion"][0])
-
-
-def _last(triplet: dict[str, Any]) -> int:
-    return max(triplet["aspect"][1], triplet["opinion"][1])
 
 
 # --- the files of a set -----------------------------------------------------------------------------------

@@ -92,9 +92,10 @@ def read_split(
     for number, line in numbered_lines(text):
         key, place = f"{name}-{split}-{number}", f"{text}:{number}"
         try:
-            if (found := read_line(line, key, place)) is None:
+            found = read_line(line, key, place)
+            if (sentence := found.part(0, len(found.tokens), options.implicit)) is None:
                 continue
-            tokens, triplets = found
+            tokens, triplets = sentence
             parse, where = book.find(tokens, number - 1)
             heads, deprels, counts = _tree(tokens, parse, where, options.no_repair)
             record = {"id": key, "tokens": tokens, "heads": heads, "deprels": deprels, "triplets": triplets}

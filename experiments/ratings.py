@@ -76,8 +76,10 @@ class RatingArguments(TrainingArguments):
     dataloader_pin_memory: bool = torch.cuda.is_available()
 
 
-TOLD = ("files", "text_column", "rating_column", "max_length", "num_train_epochs", "learning_rate")
-TOLD += ("per_device_train_batch_size", "bf16", "seed")  # in ratings.json
+IN_RATINGS_JSON = (
+    *("files", "text_column", "rating_column", "max_length", "num_train_epochs", "learning_rate"),
+    *("per_device_train_batch_size", "bf16", "seed"),
+)
 
 
 class RatingModel(nn.Module):
@@ -162,7 +164,7 @@ def learn_ratings(arguments: RatingArguments) -> dict[str, Any]:
         "held_out": len(parts["test"]),
         "correlation": found if np.isfinite(found) else None,
         "seconds": seconds,
-        "arguments": {name: getattr(arguments, name) for name in TOLD},
+        "arguments": {name: getattr(arguments, name) for name in IN_RATINGS_JSON},
     }
     if trainer.is_world_process_zero():
         model.encoder.save_pretrained(folder)

@@ -44,8 +44,8 @@ def triplet(aspect: list[int], opinion: list[int], sentiment: str) -> dict[str, 
 
 
 def test_indices_are_lists_and_with_a_sub_domain_ranges() -> None:
-    assert parse_line(LINE, "x:1")[1:] == ([triplet([1, 3], [5, 6], "POS")], 0)
-    assert parse_line(RANGE, "x:1", implicit=True)[1:] == ([triplet([1, 4], [5, 6], "POS")], 2)
+    assert parse_line(LINE, "x:1")[1:] == ([triplet([1, 3], [5, 6], "POS")], [])
+    assert parse_line(RANGE, "x:1", allow_implicit=True)[1:] == ([triplet([1, 4], [5, 6], "POS")], [[5, 6], [3, 4]])
     assert parse_line(RANGE.replace("3, ", "1, "), "x:1", True).triplets == [triplet([1, 4], [5, 6], "POS")]
     with pytest.raises(RecordError, match=r"x:1: aspect: word indices \[1, 3\] have gaps"):
         parse_line(RANGE.rpartition("####")[0], "x:1", True)
@@ -127,6 +127,19 @@ def test_long_texts_are_cut_between_sentences(tmp_path: Path) -> None:
     assert [" ".join(row["tokens"]) for row in parts] == [text[:31], text[32:]]
     assert [row["triplets"] for row in parts] == [[triplet([5, 6], [7, 8], "POS")], [triplet([1, 2], [8, 9], "POS")]]
     assert found(tmp_path)["cut_texts"] == found(tmp_path)["triplets_cut_in_two"] == ["set-train-1"]
+
+
+@pytest.mark.parametrize(("how", "parts"), [("drop", [1, 0, 1]), ("unknown", [1, None, 1]), ("skip", [1, 1])])
+def test_of_a_text_that_is_cut_the_part_with_an_implicit_term_counts(
+    how: str, parts: list[int | None], tmp_path: Path
+) -> None:
+    text = "Good food . Loved it ! Bad wine ."
+    line = f"{text}####[([1], [0], 'POS'), ([-1], [3], 'POS'), ([7], [6], 'NEG')]####Food"
+    assert convert(tmp_path, line, max_words="3", implicit=how) == 0
+    assert [None if row["triplets"] is None else len(row["triplets"]) for row in records(tmp_path)] == parts
+    nowhere = f"{text}####[([-1], [-1], 'POS'), ([7], [6], 'NEG')]####Food"
+    assert convert(tmp_path, nowhere, LINE, max_words="6", implicit=how) == 0
+    assert len([row for row in records(tmp_path) if is_labelled(row)]) == {"drop": 4, "unknown": 2, "skip": 2}[how]
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7, 100])
