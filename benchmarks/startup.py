@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,11 +26,11 @@ COMMANDS = {
 }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     cpu = torch.device("cpu")
     run = partial(subprocess.run, stdout=subprocess.DEVNULL, check=True)
     seconds = interleaved({name: [partial(run, words)] for name, words in COMMANDS.items()}, options.rounds, cpu)

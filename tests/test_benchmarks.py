@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from tiny_models import tiny_encoder
 
-from benchmarks import parameters, scaling, speed, timing, workload
+from benchmarks import parameters, scaling, speed, startup, timing, workload
 from benchmarks.report import write_between_marks
 
 TOKENS = ["our", "waiter", "was", "very", "friendly", "but", "the", "food", "is", "not", "good"]
@@ -115,3 +116,11 @@ def test_parameters(tmp_path: Path) -> None:
     rows = parameters.count_all(str(tiny_encoder("bert", tmp_path)))
     assert rows["fusion_type=tin"]["total"] > rows["fusion_type=none"]["total"]
     assert "| `fusion_type=none` | 0 k |" in parameters.table(rows)
+
+
+def test_startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(startup.COMMANDS, "import", [sys.executable, "-c", "pass"])
+    startup.main(["--rounds", "2", "--out", str(tmp_path / "result.json")])
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert [len(times) for times in result["seconds"].values()] == [2, 2]
+    assert f"{result['ratio']:.3f} of the time" in capsys.readouterr().out

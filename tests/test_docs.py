@@ -72,6 +72,13 @@ def test_links_lead_to_files(page: Path) -> None:
         assert ":" in target or (page.parent / target).exists(), target
 
 
+def test_ci_runs_every_block_of_the_readme_that_is_marked() -> None:
+    marked = re.findall(r"<!-- ci: (\S+) -->", (ROOT / "README.md").read_text(encoding="utf-8"))
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert len(marked) > 3 and f"for name in {' '.join(sorted(marked))}; do readme" in script
+    assert all(f'"$work/{name}"' in script.partition("done")[2] for name in marked)
+
+
 @pytest.mark.parametrize("fusion", [*FUSIONS, "none"])
 def test_each_fusion_has_a_drawing_on_the_page(fusion: str) -> None:
     assert f"images/fusion_{fusion}.svg" in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
