@@ -70,7 +70,12 @@ def make_trainer(data: Path, output_dir: Path, **extra: Any) -> TripletTrainer:
 
 def launch(*words: str, seconds: int = 240, code: int = 0) -> str:
     """Run `python words` in the root folder and return what it prints; after the time limit all its processes end."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+    }
     with subprocess.Popen(
         [sys.executable, *words],
         cwd=ROOT,
