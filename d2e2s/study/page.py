@@ -162,8 +162,8 @@ def _tested(line: Line, other: Line, deviation: Deviation | None, resamples: int
     """A row against another, on the seeds that both have."""
     one, two = line.counts(), other.counts()
     seeds = [seed for seed in one if seed in two]
-    sides = ([side[seed] for seed in seeds] for side in (one, two))
-    return compare(*sides, resamples, deviation=deviation) if seeds else None
+    first, second = ([side[seed] for seed in seeds] for side in (one, two))
+    return compare(first, second, resamples, deviation=deviation) if seeds else None
 
 
 def verdict(test: Comparison, p_holm: float) -> str:
