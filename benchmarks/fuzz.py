@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from d2e2s.data_scripts.parse_repair import read_arcs, transfer
 from d2e2s.data_scripts.prepare_aste_v2 import ParseBook, parse_line
 from d2e2s.data_scripts.read_conllu import read_conllu
 from d2e2s.data_scripts.records import is_tree, read_records, validate_record, write_records
+from d2e2s.errors import UserError
 from d2e2s.prediction.tables import check_columns, read_table
 from d2e2s.prediction.text_lines import TEXT_COLUMN
 from d2e2s.training.arguments import (
@@ -46,6 +48,7 @@ from d2e2s.training.arguments import (
     TripletTrainingArguments,
 )
 from d2e2s.training.config_files import _file_arguments
+from d2e2s.words_d2e2s import WORD_SPLITTERS, WordSplitter, is_blank, split_sentences
 
 SECONDS = 20  # for one input; more is a hang
 SHOWN = 3  # inputs of each kind of fault in the report
@@ -67,7 +70,7 @@ class Reader:
 
     inputs: st.SearchStrategy[Any]
     read: Callable[[Any, Path], object]
-    refusals: tuple[type[Exception], ...] = (ValueError, OSError)
+    refusals: tuple[type[Exception], ...] = (UserError, OSError)
 
 
 @dataclass
@@ -160,6 +163,12 @@ def lines_of(texts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.lists(texts, max_size=4).map("\n".join)
 
 
+def any_line_ends(texts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.tuples(texts, st.sampled_from(["\n", "\n", "\r\n", "\r"])).map(
+        lambda pair: pair[0].replace("\n", pair[1])
+    )
+
+
 CONLLU_COLUMNS = st.tuples(
     st.integers(1, 3).map(str) | st.sampled_from(["1-2", "1.1", "\u00b2", "_", "9" * 5000]) | WORDS,
     *[WORDS | st.just("_")] * 5,
@@ -249,12 +258,35 @@ DOCCANO = st.fixed_dictionaries(
     }
 )
 
+MARKED_WORDS = st.sampled_from(
+    [
+        "good",
+        "food",
+        "I",
+        ".",
+        "-",
+        "*",
+        "_",
+        "\u200b",
+        "\u00ad",
+        "\u200d",
+        " ",
+        "\n",
+        "com",
+        "1",
+        "n't",
+        "食",
+        "😀",
+        "\u0301",
+    ]
+)
 CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(['"', ",", '""', "007", "NA"])
 PLAIN_CELLS = st.text("abc 7", min_size=1, max_size=8)
 CSV_LINES = st.tuples(PLAIN_CELLS, PLAIN_CELLS).map(",".join) | st.lists(CELLS, max_size=3).map(",".join)
-HEADERS = st.sampled_from(["text,id", "id,text", "text,id", "id", "text,text", '"text', "\ufefftext,id"])
+HEADERS = st.sampled_from(["text,id", "id, text", "text ,id", "id", "text,text ", '"text', "\ufefftext,id"])
 CSV = st.tuples(HEADERS, lines_of(CSV_LINES)).map("\n".join)
-JSON_ROWS = lines_of(as_json(spoiled(st.fixed_dictionaries({"text": TEXTS, "id": st.integers(0, 9)}))))
+NO_TEXTS = st.none() | st.just(float("nan"))
+JSON_ROWS = lines_of(as_json(spoiled(st.fixed_dictionaries({"text": TEXTS | NO_TEXTS, "id": st.integers(0, 9)}))))
 
 KNOWN = {f.name for group in (ModelArguments, ConfigArguments, DataArguments, TripletTrainingArguments)
          for f in fields(group) if f.init}  # fmt: skip
@@ -324,6 +356,16 @@ def read_rows(suffix: str) -> Callable[[bytes, Path], None]:
     return read
 
 
+def split_words(text: str, folder: Path) -> None:
+    for name, version in product(WORD_SPLITTERS, (1, 2)):
+        words = WordSplitter(name, version)(text)
+        assert all(text[word.start : word.end] == word.text for word in words)
+        assert all(one.end <= next_.start for one, next_ in pairwise(words))
+        left = set(range(len(text))).difference(*(range(word.start, word.end) for word in words))
+        assert all(is_blank(text[place]) for place in left)
+        assert [word for sentence in split_sentences(text, words) for word in sentence] == words
+
+
 def read_parquet(value: Any, folder: Path) -> None:
     content = value if isinstance(value, bytes) else parquet_of(value)
     read_rows(".parquet")(content, folder)
@@ -362,7 +404,7 @@ READERS: dict[str, Reader] = {
     "conllu": Reader(damaged(lines_of(CONLLU_COLUMNS | COMMENTS)), read_treebank),
     "aste_text": Reader(ASTE_LINES, read_aste_line),
     "aste_parses": Reader(damaged(as_json(spoiled(st.lists(spoiled(parses()), max_size=2)))), read_parses),
-    "parse_repair": Reader(sentences_with_parse(), repair),
+    "parse_repair": Reader(sentences_with_parse(), repair, (ValueError,)),
     "label_studio": Reader(
         damaged(as_json(st.lists(spoiled(LABEL_STUDIO), max_size=2))), convert(read_label_studio, "stop")
     ),
@@ -371,10 +413,11 @@ READERS: dict[str, Reader] = {
     ),
     "doccano": Reader(damaged(lines_of(as_json(spoiled(DOCCANO)))), convert(read_doccano, "stop")),
     "doccano_skip": Reader(damaged(lines_of(as_json(spoiled(DOCCANO)))), convert(read_doccano, "skip")),
-    "table_csv": Reader(damaged(CSV), read_rows(".csv")),
-    "table_tsv": Reader(damaged(CSV.map(lambda text: text.replace(",", "\t"))), read_rows(".tsv")),
-    "table_jsonl": Reader(damaged(JSON_ROWS), read_rows(".jsonl")),
-    "table_txt": Reader(damaged(st.text(max_size=40)), read_rows(".txt")),
+    "table_csv": Reader(damaged(any_line_ends(CSV)), read_rows(".csv")),
+    "table_tsv": Reader(damaged(any_line_ends(CSV.map(lambda text: text.replace(",", "\t")))), read_rows(".tsv")),
+    "table_jsonl": Reader(damaged(any_line_ends(JSON_ROWS)), read_rows(".jsonl")),
+    "table_txt": Reader(damaged(any_line_ends(st.text(max_size=40))), read_rows(".txt")),
+    "words": Reader(st.lists(MARKED_WORDS | st.text(max_size=4), max_size=12).map("".join), split_words),
     "table_parquet": Reader(ROW_COUNT | damaged(st.just("PAR1")), read_parquet),
     "run_configuration": Reader(damaged(YAML), read_configuration),
     "model_configuration": Reader(

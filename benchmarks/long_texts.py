@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--model", required=True)
     add("--text", type=Path, required=True, help="ASTE text: sentence####triplets, a line each")
     add("--sentences", type=int, default=32, help="of a text (default: %(default)s)")
-    add("--window_words", nargs="+", type=int, default=[32, 0], help="windows to compare (default: 32 0)")
+    add("--window_words", nargs="+", type=int, default=[24, 32, 0], help="windows to compare (default: 24 32 0)")
     add("--out", type=Path, required=True, help="the figures, JSON")
     options = parser.parse_args(argv)
     extract, sentences = load_pipeline(options.model, device="cpu"), sentences_of(options.text)

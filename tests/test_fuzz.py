@@ -11,15 +11,17 @@ import pytest
 from hypothesis import strategies as st
 
 from benchmarks.fuzz import READERS, Outcome, Reader, fuzz, main
+from d2e2s.errors import UserError
 
 EXAMPLES = 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_reader(name: str) -> None:
     outcome = fuzz(READERS[name], EXAMPLES, number=1)
     assert not outcome.failures, json.dumps(outcome.kinds, indent=1)
-    assert outcome.refused
+    assert outcome.refused or name == "words"  # any text has words
     assert outcome.examples >= EXAMPLES // 2 and outcome.accepted + outcome.refused == outcome.examples
 
 
@@ -31,7 +33,7 @@ def test_faults_are_noticed() -> None:
         if value == 3:
             time.sleep(60)
         if value > 3:
-            raise ValueError("documented")
+            raise UserError("documented")
 
     outcome: Outcome = fuzz(Reader(st.integers(0, 9), read), 100, number=1, seconds=0.05)
     assert {kind.split(":")[0] for kind in outcome.kinds} == {"AssertionError", "KeyError", "Hang"}

@@ -143,8 +143,8 @@ def test_windows_of_long_text_without_full_stops(folder: Path) -> None:
         assert words == text.split()
         return [len(row) for row in result["tree"]]
 
-    assert extract.processor.window_words == 32
-    assert rows() == [32, 32, 32] == rows(window_words=32)
+    assert extract.processor.window_words == 24
+    assert rows() == [24] * 4 and rows(window_words=32) == [32] * 3
     assert rows(window_words=0) == [96] and max(rows(window_words=10)) == 10
     assert [len(row) for row in extract(text.strip()[:200], return_tree=True)["tree"]] == [44], "less than two windows"
     extract.processor.window_words = None

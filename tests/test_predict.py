@@ -384,7 +384,7 @@ def test_a_bug_keeps_its_traceback(
     path.write_text('{"text": "good food"}\n{\n' if "_write_rejects" in place else '{"text": "good food"}\n')
     monkeypatch.setattr(place, bug)
     with pytest.raises(kind, match="planted") as error:
-        cli.main(["predict", str(path), "--model", str(model), "--out", str(tmp_path / name)])
+        cli.main(["predict", str(path), "--model", str(model), "--threshold", "0", "--out", str(tmp_path / name)])
     assert type(error.value) is kind
 
 

@@ -363,7 +363,7 @@ def test_windows_follow_one_another(processor: D2E2SProcessor) -> None:
 
 
 def test_how_text_is_split_is_saved(bert: D2E2SProcessor, tmp_path: Path) -> None:
-    assert (bert.splitter_version, bert.window_words) == (2, 32)
+    assert (bert.splitter_version, bert.window_words) == (2, 24)
     for version, words in ((1, None), (2, 7)):
         given = D2E2SProcessor(TOKENIZERS["bert"](), splitter_version=version, window_words=words)
         given.save_pretrained(tmp_path)
