@@ -111,6 +111,7 @@ def readme_block(name: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_readme_trains_in_python_and_pushes(tmp_path: Path) -> None:
     """As written, in a folder that has the sample corpus where the repository has it; the Hub is the double."""
     (tmp_path / "data_scripts").symlink_to(ROOT / "data_scripts")
@@ -128,6 +129,7 @@ def test_readme_trains_in_python_and_pushes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_notebook_runs_from_zero_to_triplets() -> None:
     """It trains for a minute or two."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
