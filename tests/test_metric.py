@@ -165,6 +165,21 @@ slow = {"aspect": [6, 7], "opinion": [8, 9], "sentiment": "NEG"}
 scores = metric.compute(predictions=[[food], [], [slow]], references=[[food, slow], [], [slow]])
 assert scores["triplet_recall"] == 2 / 3 and scores["triplet_precision"] == 1.0, scores
 assert metric.compute(predictions=[[]], references=[[]])["triplet_f1"] == 0.0
+more = {"score": 0.9, "id": "x"}
+assert metric.compute(predictions=[[food | more]], references=[[more | food]])["triplet_f1"] == 1.0
+metric.add(prediction=[food | more], reference=[food])
+assert metric.compute()["triplet_f1"] == 1.0
+for predictions, message in (
+    ([[{"aspect": [1, 2], "opinion": [3, 4]}]], "predictions[0] is [{'aspect'"),
+    ([[food], None], "predictions[1] is None"),
+    ([["food"]], "each with the keys aspect, opinion, sentiment"),
+):
+    try:
+        metric.compute(predictions=predictions, references=[[food]] * len(predictions))
+    except ValueError as error:
+        assert message in str(error), error
+    else:
+        raise AssertionError(f"no error for {predictions}")
 for change, message in (
     ({"sentiment": "BAD"}, "unknown sentiment 'BAD'"),
     ({"aspect": [2, 1]}, "span [2, 1)"),
@@ -181,6 +196,7 @@ print("offline scores are right")
 """
 
 
+@pytest.mark.slow
 def test_evaluate_loads_the_folder_offline(tmp_path: Path) -> None:
     """In a fresh process with an empty cache: the offline switches are read when a library is imported."""
     environment = os.environ | {"HF_HOME": str(tmp_path), "HF_EVALUATE_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}

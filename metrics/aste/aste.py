@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Mapping
 from typing import Any
 
 import datasets
@@ -10,6 +12,8 @@ import evaluate
 from .scoring import SENTIMENTS, triplet_metrics
 
 __all__ = ["ASTE", "triplet_metrics"]
+
+KEYS = {"aspect", "opinion", "sentiment"}
 
 _DESCRIPTION = """
 Exact-match scores for aspect sentiment triplet extraction (ASTE): micro precision, recall and F1 of whole
@@ -31,7 +35,7 @@ _CITATION = """
 _INPUTS = """
 Args:
     predictions: for each sentence a list of {"aspect": [start, end], "opinion": [start, end],
-        "sentiment": str}; spans are word indices, half open.
+        "sentiment": str}; spans are word indices, half open. Further keys, such as a score, are not looked at.
     references: the gold triplets, in the same form and order.
     sentiment_labels: the sentiments that may occur, ["POS", "NEG", "NEU"] unless told.
 Returns:
@@ -59,6 +63,16 @@ class ASTE(evaluate.Metric):
             reference_urls=["https://ojs.aaai.org/index.php/AAAI/article/view/6383"],
         )
 
+    def add_batch(self, *, predictions: Any = None, references: Any = None, **others: Any) -> None:
+        """Add sentences. Further keys of a triplet are not looked at."""  # evaluate appends to it
+        sides = {"predictions": predictions, "references": references}
+        super().add_batch(**{name: _known_keys(sentences, name) for name, sentences in sides.items()}, **others)
+
+    def add(self, *, prediction: Any = None, reference: Any = None, **others: Any) -> None:
+        """Add one sentence. Further keys of a triplet are not looked at."""
+        sides = {"prediction": prediction, "reference": reference}
+        super().add(**{name: _known_keys([triplets], name)[0] for name, triplets in sides.items()}, **others)
+
     def _compute(
         self,
         predictions: list[list[dict[str, Any]]],
@@ -66,6 +80,19 @@ class ASTE(evaluate.Metric):
         sentiment_labels: tuple[str, ...] = SENTIMENTS,
     ) -> dict[str, float]:
         return triplet_metrics(_tuples(predictions), _tuples(references), sentiment_labels)
+
+
+def _known_keys(sentences: Any, side: str) -> list[list[dict[str, Any]]]:
+    """The triplets without further keys, which Arrow would look for in vain."""
+    if sentences is None:
+        raise ValueError(f"no {side}: expected a list of triplets for each sentence")
+    for number, triplets in enumerate(sentences):
+        if triplets is None or not all(isinstance(triplet, Mapping) and triplet.keys() >= KEYS for triplet in triplets):
+            raise ValueError(
+                f"{side}[{number}] is {reprlib.repr(triplets)}: expected a list of triplets, each with the keys "
+                f"{', '.join(sorted(KEYS))}; leave out sentences whose triplets are not known"
+            )
+    return [[{key: triplet[key] for key in KEYS} for triplet in triplets] for triplets in sentences]
 
 
 def _tuples(sentences: list[list[dict[str, Any]]]) -> list[list[tuple]]:
