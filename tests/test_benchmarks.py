@@ -42,6 +42,7 @@ def options(tmp_path: Path) -> list[str]:
     return [*work, "--threads", "1", "--rounds", "2", "--batch_size", "2"]
 
 
+@pytest.mark.slow
 def test_speed(options: list[str], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- speed:begin -->\nold\n<!-- speed:end -->\nafter\n", encoding="utf-8")

@@ -62,6 +62,7 @@ def assert_same_course(folder: Path, one: Path) -> None:
         torch.testing.assert_close(mine[name], value, atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_course_of_one(one: Path, two: tuple[Path, list[dict[str, Any]]]) -> None:
     out, seen = two
     assert [process["code"] for process in seen] == [0, 0]
@@ -69,12 +70,14 @@ def test_two_processes_take_the_course_of_one(one: Path, two: tuple[Path, list[d
     assert_same_course(out, one)
 
 
+@pytest.mark.slow
 def test_accumulated_batches_take_the_course_of_one(one: Path, data: Path, tmp_path: Path) -> None:
     words = command(data, tmp_path / "out", gradient_accumulation_steps=2, **PLAIN)
     assert main(words) == 0
     assert_same_course(tmp_path / "out", one)
 
 
+@pytest.mark.slow
 def test_two_processes_move_the_embeddings_as_one_does(one: Path, data: Path, tmp_path: Path) -> None:
     """Along the gradient of all their sentences."""
     alone, together = tmp_path / "alone", tmp_path / "together"
@@ -87,6 +90,7 @@ def test_two_processes_move_the_embeddings_as_one_does(one: Path, data: Path, tm
     assert losses_of(alone) != pytest.approx(losses_of(one), rel=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_two_processes_save_memory_where_the_parser_has_no_loss(data: Path, tmp_path: Path) -> None:
     """Checkpointing must not make each process wait for gradients that never come."""
     config = str(ROOT / "configs" / "accelerate" / "cpu.yaml")
@@ -96,6 +100,7 @@ def test_two_processes_save_memory_where_the_parser_has_no_loss(data: Path, tmp_
     assert len(losses_of(tmp_path / "out")) == 3
 
 
+@pytest.mark.slow
 def test_every_sentence_is_counted_once(data: Path, two: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
     """However many are left over for the last batch: figures to the last digit, triplets in order."""
     alone = scores(data, tmp_path / "out")
@@ -105,6 +110,7 @@ def test_every_sentence_is_counted_once(data: Path, two: tuple[Path, list[dict[s
         assert process["scores"] == alone
 
 
+@pytest.mark.slow
 def test_only_the_first_process_writes(two: tuple[Path, list[dict[str, Any]]]) -> None:
     """The other one writes its own random state, which an exact resume needs, and nothing else."""
     out, (first, second) = two
@@ -114,6 +120,7 @@ def test_only_the_first_process_writes(two: tuple[Path, list[dict[str, Any]]]) -
     assert {path for path in paths if not re.fullmatch(r"\.|checkpoint-\d+(/rng_state_1.pth)?", path)} == set()
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_all(two: tuple[Path, list[dict[str, Any]]]) -> None:
     messages = [process["error"] for process in two[1]]
     assert messages[0] == messages[1] and "nan at step 1" in messages[0]
@@ -141,12 +148,14 @@ def launch_machines(data: Path, outputs: list[Path], code: int = 0) -> list[str]
         return list(pool.map(machine, range(len(outputs))))
 
 
+@pytest.mark.slow
 def test_two_machines_take_the_course_of_one_process(one: Path, data: Path, tmp_path: Path) -> None:
     launch_machines(data, [tmp_path / "out"] * 2)
     assert json.loads((tmp_path / "out" / "all_results.json").read_text())["processes"] == 2
     assert_same_course(tmp_path / "out", one)
 
 
+@pytest.mark.slow
 def test_machines_with_folders_of_their_own_are_refused(data: Path, tmp_path: Path) -> None:
     """Else one of them would not find the best checkpoint, and go on with other weights than the first."""
     outputs = [tmp_path / "first", tmp_path / "second"]
@@ -155,6 +164,7 @@ def test_machines_with_folders_of_their_own_are_refused(data: Path, tmp_path: Pa
     assert list(outputs[0].iterdir()) == [] and not outputs[1].exists()
 
 
+@pytest.mark.slow
 def test_two_shards_take_the_course_of_one(one: Path, data: Path, tmp_path: Path) -> None:
     """FSDP: the same losses, the weights whole in the checkpoint, and the model's own code beside them."""
     config = str(ROOT / "configs" / "accelerate" / "fsdp.yaml")

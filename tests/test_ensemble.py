@@ -211,6 +211,7 @@ def joining(data: Path, output_dir: Path, members: list[Path], **extra: Any) -> 
     return [*command(data, output_dir, **plain), "--ensemble_of", *map(str, members)]
 
 
+@pytest.mark.slow
 def test_an_ensemble_from_files_to_figures(
     data: Path, runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
