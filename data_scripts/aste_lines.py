@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,7 +140,8 @@ def read_literal(text: str, where: str, form: str) -> list[Any]:
         RecordError: no list as Python writes it.
     """
     try:
-        values = ast.literal_eval(text.strip())
+        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # a fault is said in our own words
+            values = ast.literal_eval(text.strip())
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise RecordError(where, f"unreadable triplets {text.strip()[:60]!r}", form) from None
     if not isinstance(values, list):

@@ -227,6 +227,7 @@ def test_strings_of_a_real_set_are_placed_where_they_were(shared_data: Path, tmp
 FAULTS: dict[str, tuple[str, str, str]] = {
     "no mark": ("x.txt", "Some text\n", ":1: neither '####' nor a tab in 'Some text'"),
     "no list": ("x.txt", "Some text####{}\n", ":1: triplets '{}' are no list"),
+    "a number that runs into a word": ("x.txt", "Some text####[1food]\n", ":1: unreadable triplets '[1food]'"),
     "code": ("x.txt", "Some text####open('x')\n", ":1: unreadable triplets"),
     "two strings": ("x.txt", "Some text####[['a', 'b']]\n", ":1: ['a', 'b']; expected strings of aspect, category"),
     "indices": ("x.txt", "Some text####[([0], [1], 'POS')]\n", "expected strings of aspect, opinion, sentiment"),
