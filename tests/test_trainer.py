@@ -186,12 +186,6 @@ def test_what_is_refused(folder: Path, data: DatasetDict, tmp_path: Path) -> Non
         TripletTrainer(model, smoothed, processing_class=processor)
 
 
-def test_a_model_is_not_replaced_unasked(data: DatasetDict, folder: Path, trained: TripletTrainer) -> None:
-    again = make(folder, Path(str(trained.args.output_dir)), data["train"], data["validation"])
-    with pytest.raises(UserError, match="holds checkpoints of an earlier run"):
-        again.train()
-
-
 # --- labels, and triplets that are not known ------------------------------------------------------------------
 
 

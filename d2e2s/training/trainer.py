@@ -28,7 +28,7 @@ from transformers.trainer_utils import (
     rotate_checkpoints,
 )
 
-from ..checkpoints import WEIGHTS, CheckpointError, all_or_nothing, reading, seal, staged
+from ..checkpoints import WEIGHTS, CheckpointError, all_or_nothing, check_writable, reading, seal, staged
 from ..collator_d2e2s import DataCollatorForTripletExtraction
 from ..data_scripts.files import write_json
 from ..data_scripts.records import Record
@@ -179,7 +179,7 @@ class TripletTrainer(StepTrainer):
             trial, ignore_keys_for_eval: as of `Trainer`; a trial of a search leaves no model.
 
         Raises:
-            UserError: the output folder holds another model or run; a checkpoint that does not fit.
+            UserError: no checkpoint to resume from, or one that does not fit.
             DivergedError: a loss or gradient that is not finite.
             OSError: the output folder cannot be written to.
         """
@@ -199,16 +199,18 @@ class TripletTrainer(StepTrainer):
 
     def _begin(self, resume_from_checkpoint: str | bool | None) -> str | None:
         """The checkpoint to go on from; else the output folder is made ready for a new run."""
-        checkpoint = find_checkpoint(self.args, resume_from_checkpoint)
-        folder = Path(str(self.args.output_dir))
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            keep_private(folder)
-            if checkpoint is None:
-                clear(folder)
-        self.accelerator.wait_for_everyone()
+        folder, checkpoint = Path(str(self.args.output_dir)), None
+        if resume_from_checkpoint:
+            checkpoint = find_checkpoint(self.args, resume_from_checkpoint)
         if checkpoint is not None:
             check_recipe(checkpoint, self.args)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            check_writable(folder)
+            keep_private(folder)
+            if checkpoint is None and self.args.overwrite_output_dir:
+                clear(folder)
+        self.accelerator.wait_for_everyone()
         return checkpoint
 
     def finish(self, figures: Figures | None = None) -> None:
