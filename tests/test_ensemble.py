@@ -27,7 +27,7 @@ from d2e2s.evaluation.syntax import evaluate_parser
 from d2e2s.fusion_d2e2s import FUSIONS
 from d2e2s.reporting import compare, report
 from d2e2s.reporting.card import usage
-from d2e2s.training import run as train
+from d2e2s.training import models as starts
 from d2e2s.training.config_files import parse_arguments
 
 RATES = {"learning_rate": 2e-3, "head_learning_rate": 5e-3}
@@ -311,8 +311,8 @@ def test_what_its_models_were_trained_on_is_told_in_order(monkeypatch: pytest.Mo
     def origin(path: str) -> dict[str, Any]:
         return {"encoder": path, "base_model": None, "earlier_training": [steps[name] for name in histories[path]]}
 
-    monkeypatch.setattr(train, "_checkpoint_origin", origin)
-    told = train._ensemble_origin([*histories])
+    monkeypatch.setattr(starts, "checkpoint_origin", origin)
+    told = starts.ensemble_origin([*histories])
     assert [step["data"] for step in told["earlier_training"]] == ["other", "ratings", "joint", "mine"]
     assert told["encoder"] == "a"
 

@@ -14,7 +14,7 @@ from accelerate import PartialState
 from accelerate.utils import DistributedType
 from tiny_runs import main
 
-from d2e2s import modeling_d2e2s
+from d2e2s import encoding_d2e2s
 from d2e2s.training.trainer import TripletTrainer
 
 
@@ -32,7 +32,7 @@ def shard_on_cpus() -> None:
 
     PartialState.__init__, TripletTrainer.training_step = begun, sharded_step  # type: ignore[method-assign]
     # On a CPU, and only there, a batch may be encoded in two halves, on one process and not on the other.
-    modeling_d2e2s.length_halves = lambda mask: []
+    encoding_d2e2s.length_halves = lambda mask: []
 
 
 if __name__ == "__main__":
