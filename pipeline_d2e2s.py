@@ -18,7 +18,7 @@ from transformers import Pipeline
 
 from .errors_d2e2s import UserError
 from .spans_d2e2s import ASPECT, OPINION
-from .words_d2e2s import Word, checked_window, is_blank, placed_words
+from .words_d2e2s import Word, checked_window, is_blank, placed_words, remedy_for
 
 TASK = "aspect-sentiment-triplet-extraction"
 BATCH_SIZE = 32
@@ -111,10 +111,10 @@ class TripletExtractionPipeline(Pipeline):
         size = (self._batch_size or BATCH_SIZE) if batch_size is None else batch_size
         if size < 1:
             raise UserError(f"batch_size must be at least 1, got {size}")
+        if remedy := remedy_for(inputs):
+            raise TypeError(f"expected a text or an iterable of texts, got {type(inputs).__name__}{remedy}")
         if isinstance(inputs, str | Mapping):
             return next(self._stream([inputs], size, *parameters))
-        if problem := _no_texts(inputs):
-            raise TypeError(f"expected a text or an iterable of texts, got {type(inputs).__name__}{problem}")
         results = self._stream(inputs, size, *parameters)
         return list(results) if isinstance(inputs, list | tuple) else results
 
@@ -332,15 +332,6 @@ def _rows_of(outputs: Mapping[str, torch.Tensor]) -> Iterator[Found]:
     """The outputs of a batch, row by row; each keeps a batch dimension of 1."""
     count = len(outputs["triplets"])
     return ({name: value[i : i + 1] for name, value in outputs.items()} for i in range(count))
-
-
-def _no_texts(inputs: Any) -> str | None:
-    """What to do with inputs that hold no texts, though some of them can be iterated over; None for any others."""
-    if isinstance(inputs, bytes | bytearray):
-        return ": decode it"
-    if hasattr(inputs, "columns"):  # a DataFrame, whose items are the names of its columns
-        return ": give one column of it, such as table['text']"
-    return None if hasattr(inputs, "__iter__") or hasattr(inputs, "__getitem__") else " "
 
 
 def _placed(span: Span, row: Row, text: str) -> Found:

@@ -200,6 +200,16 @@ def is_blank(text: Any) -> bool:
     return text is None or type(text).__name__ in ("NAType", "NaTType") or (isinstance(text, Number) and text != text)
 
 
+def remedy_for(inputs: Any) -> str | None:
+    """What to say of inputs that hold no texts, though some of them can be iterated over; None for any others."""
+    if isinstance(inputs, bytes | bytearray):
+        return ": decode it"
+    lists = [name for name in inputs if isinstance(inputs[name], list)] if isinstance(inputs, Mapping) else []
+    if hasattr(inputs, "columns") or len({*lists} - {"aspects"}) > 1:  # the items of a DataFrame are names of columns
+        return ": give one column of it, such as table['text']"
+    return None if hasattr(inputs, "__iter__") or hasattr(inputs, "__getitem__") else ": give a str"
+
+
 def placed_words(words: Sequence[Any], where: str) -> list[Word]:
     """Given words with their places in `" ".join(words)`."""
     placed, start = [], 0

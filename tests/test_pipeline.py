@@ -348,6 +348,7 @@ class Frame:
         (None, "got NoneType"),
         (b"good", "got bytes: decode it"),
         (Frame(), r"got Frame: give one column of it, such as table\['text'\]"),
+        ({"id": ["1", "2"], "text": ["Nice", "Bad food"]}, r"got dict: give one column of it"),
         (["good", 3], "text 1: expected a str, .* got int"),
         ([b"good"], "text 0: .* got bytes: decode it"),
         ([["good", 3]], "text 0: got a list, in which word 1 is int: expected str"),
@@ -364,7 +365,7 @@ def test_inputs_of_another_type(extract: TripletExtractionPipeline, inputs: Any,
 
 @pytest.mark.parametrize(
     "inputs",
-    [[[REVIEW]], {"text": [REVIEW, "Nice wine."]}, {"id": ["1"], "text": ["Nice wine."]}, [["菜很好吃。服务"]]],
+    [[[REVIEW]], {"text": [REVIEW, "Nice wine."]}, [{"id": 1, "text": ["Nice wine."]}], [["菜很好吃。服务"]]],
 )
 def test_sentences_in_place_of_words(extract: TripletExtractionPipeline, inputs: Any) -> None:
     with pytest.raises(ValueError, match="text 0: word 0 is a sentence: .*: a text goes as a str"):

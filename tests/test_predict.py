@@ -343,8 +343,12 @@ def test_aspects_that_stand_nowhere_are_named(
     path = _input(tmp_path, ".csv")
     words = ["predict", str(path), "--model", str(model), *(["--out", str(tmp_path / out)] if out else [])]
     assert cli.main([*words, "--aspects", "food", "sushi", "foo"]) == 0
-    lines = [line for line in capsys.readouterr().err.splitlines() if "no text" in line]
-    assert lines == ["in no text as whole words of one sentence: 'sushi', 'foo'"]
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "hold nowhere" in line]
+    rows = "the 3 rows read now" if out == "shards" else f"{path}: its texts"
+    assert line == f"{rows} hold nowhere, as whole words of one sentence: 'sushi', 'foo'"
+    if out == "shards":
+        assert cli.main([*words, "--aspects", "food", "sushi", "foo"]) == 0
+        assert "hold nowhere" not in capsys.readouterr().err, "no row is read again"
 
 
 def test_windows_are_an_option(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> None:
             show(row, *columns, console)
     if table.empty:
         print(f"{table.name}: {table.empty} rows without text have no triplets", file=sys.stderr)
-    say_missing(extract, arguments.aspects)
+    say_missing(extract, arguments.aspects, f"{table.name}: its texts")
 
 
 def is_folder(out: str) -> bool:

@@ -238,9 +238,9 @@ def predict_corpus(
         output = plan_corpus(files, out, extract, **settings)
     first, step = share or (state.process_index, state.num_processes)
     done = predict_parts(output, range(first, len(output.manifest.parts), step), extract)
-    for _ in with_progress(extract, done) if state.is_main_process else done:
-        pass
-    say_missing(extract, settings.get("aspects"))
+    read = sum(counts.rows_in for counts in (with_progress(extract, done) if state.is_main_process else done))
+    if read:
+        say_missing(extract, settings.get("aspects"), f"the {read} rows read now")
     total = output.finish()
     if total is not None or state.num_processes == 1:
         print(_report(output, total), file=sys.stderr)

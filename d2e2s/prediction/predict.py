@@ -65,10 +65,10 @@ def predicted(
         yield {**batch, output_column: extract(texts, **options)}
 
 
-def say_missing(extract: TripletExtractionPipeline, aspects: Sequence[str] | None) -> None:
-    """Name on stderr the aspects that were asked for and stood in no text that the pipeline has read."""
+def say_missing(extract: TripletExtractionPipeline, aspects: Sequence[str] | None, rows: str) -> None:
+    """Name on stderr the aspects that were asked for and stood in no text of the rows that the pipeline has read."""
     if missing := [aspect for aspect in aspects or () if aspect not in extract.located]:
-        print(f"in no text as whole words of one sentence: {', '.join(map(repr, missing))}", file=sys.stderr)
+        print(f"{rows} hold nowhere, as whole words of one sentence: {', '.join(map(repr, missing))}", file=sys.stderr)
 
 
 def with_progress(extract: TripletExtractionPipeline, batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -100,7 +100,7 @@ def _reads_words(processor: D2E2SProcessor) -> dict[str, Any]:
     pieces = json.loads(processor.tokenizer.backend_tokenizer.to_str())
     for setting in ("truncation", "padding"):  # what the last call asked for
         pieces.pop(setting, None)
-    return {"pieces": pieces, "words": processor.word_splitter, "window": processor.window}
+    return {"pieces": pieces, "splitting": processor.splitting}
 
 
 # --- what a model was trained on before -------------------------------------------------------------------
