@@ -403,7 +403,9 @@ READERS: dict[str, Reader] = {
     "records": Reader(damaged(lines_of(as_json(spoiled(records())))), read_and_write_records),
     "conllu": Reader(damaged(lines_of(CONLLU_COLUMNS | COMMENTS)), read_treebank),
     "aste_text": Reader(ASTE_LINES, read_aste_line),
-    "aste_parses": Reader(damaged(as_json(spoiled(st.lists(spoiled(parses()), max_size=2)))), read_parses),
+    "aste_parses": Reader(
+        damaged(as_json(spoiled(st.lists(spoiled(parses()), max_size=2)))), read_parses, (ValueError, OSError)
+    ),
     "parse_repair": Reader(sentences_with_parse(), repair, (ValueError,)),
     "label_studio": Reader(
         damaged(as_json(st.lists(spoiled(LABEL_STUDIO), max_size=2))), convert(read_label_studio, "stop")

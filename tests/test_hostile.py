@@ -453,5 +453,5 @@ def test_no_call_of_ours_reads_a_pickle() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
     }
-    assert len(sources) > 30 and ("arguments.py", "yaml.safe_load") in calls
+    assert len(sources) > 30 and ("config_files.py", "yaml.safe_load") in calls
     assert {call for call in calls if call[1] in forbidden} == set()
