@@ -257,6 +257,7 @@ def test_an_ensemble_from_files_to_figures(
     assert f"{folder}: an ensemble is not trained as one" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_two_fusions_says_so(
     data: Path, runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -288,6 +289,7 @@ def test_an_ensemble_of_two_fusions_says_so(
     assert main(joining(data, folder, [second, runs[0]], overwrite_output_dir=True)) == 0
 
 
+@pytest.mark.slow
 def test_syntax_is_scored_as_all_of_its_models_use_it(data: Path, runs: list[Path], tmp_path: Path) -> None:
     others = {"control": {"fusion_type": "none"}, "strict": {"syntax": "input"}}
     for name, choice in others.items():
@@ -317,6 +319,7 @@ def test_what_its_models_were_trained_on_is_told_in_order(monkeypatch: pytest.Mo
     assert told["encoder"] == "a"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
@@ -340,6 +343,7 @@ def test_arguments_that_do_not_fit(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_folders_that_do_not_fit(
     data: Path, runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -360,6 +364,7 @@ def test_folders_that_do_not_fit(
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_it_does_not_take_the_place_of_its_models(
     data: Path, runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -372,6 +377,7 @@ def test_it_does_not_take_the_place_of_its_models(
     assert (runs[0] / "config.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_file_names_the_models_and_a_later_one_another_start(data: Path, runs: list[Path], tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(f"ensemble_of: [{runs[0]}, {runs[1]}]\n")

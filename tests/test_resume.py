@@ -93,6 +93,7 @@ def assert_same_end(folder: Path, whole: Path) -> None:
 # --- killed, and resumed ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_kills_change_nothing(data: Path, whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """SIGKILL at a random step, and again while a checkpoint is written: that one is passed over, and it is said."""
     out, step = tmp_path / "out", random.SystemRandom().randrange(4, 9)

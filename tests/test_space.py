@@ -36,6 +36,7 @@ def test_space_runs_the_gradio_that_is_tested() -> None:
     assert f"\ngradio=={front['sdk_version']}\n" in pins
 
 
+@pytest.mark.slow
 def test_app_scores_two_texts(app: dict[str, Any]) -> None:
     scores = app["score"](json.dumps([[FOOD]]), json.dumps([[FOOD, {**FOOD, "aspect": [5, 6]}]]))
     assert (scores["triplet_precision"], scores["triplet_recall"]) == (1.0, 0.5)
