@@ -28,7 +28,8 @@ class ModelArguments:
     encoder_name_or_path: str | None = field(
         default=None,
         metadata={
-            "help": "Pretrained encoder of a new model: a Hub name, a folder, or all-MiniLM-L6-v2 (needs no hub)."
+            "help": "Pretrained encoder of a new model: a Hub name, a folder, or all-MiniLM-L6-v2 or all-mpnet-base-v2, "
+            "which packages hold (no hub)."
         },
     )
     model_name_or_path: str | None = field(
