@@ -28,8 +28,8 @@ class ModelArguments:
     encoder_name_or_path: str | None = field(
         default=None,
         metadata={
-            "help": "Pretrained encoder of a new model: a Hub name, a folder, or all-MiniLM-L6-v2 or all-mpnet-base-v2, "
-            "which packages hold (no hub)."
+            "help": "Pretrained encoder of a new model: a Hub name, a folder, or one of a package: all-MiniLM-L6-v2, "
+            "all-mpnet-base-v2."
         },
     )
     model_name_or_path: str | None = field(
@@ -188,8 +188,9 @@ class TripletTrainingArguments(TrainingArguments):
         for name in ("ema_decay", "token_mask_rate"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"--{name} must lie in [0, 1), got {getattr(self, name)}")
-        if not 0 <= self.adversarial_distance < float("inf"):
-            raise UserError(f"--adversarial_distance must be at least 0, got {self.adversarial_distance}")
+        for name in ("learning_rate", "head_learning_rate", "weight_decay", "adversarial_distance"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UserError(f"--{name} must be a number of at least 0, got {getattr(self, name)}")
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 1, got {getattr(self, name)}")
