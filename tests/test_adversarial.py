@@ -91,4 +91,4 @@ def test_a_distance_that_is_none_is_refused(
     value: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command(data, tmp_path, adversarial_distance=value)) == 2
-    assert "--adversarial_distance must be at least 0" in capsys.readouterr().err
+    assert "--adversarial_distance must be a number of at least 0" in capsys.readouterr().err
