@@ -150,6 +150,7 @@ def test_a_label_may_be_role_and_sentiment(tmp_path: Path) -> None:
     assert _read(tmp_path, "train")["7-1"] == [("sushi-bar", "great", "POS")]
 
 
+@pytest.mark.slow
 def test_runs_as_a_file_of_a_clone(tmp_path: Path) -> None:
     """Without the package: only the folder of the script is on the path."""
     script = ROOT / "data_scripts" / "from_doccano.py"

@@ -60,6 +60,7 @@ def test_speed(options: list[str], tmp_path: Path) -> None:
     assert "old" not in written and "`cross_attention`" in written and written.endswith("<!-- speed:end -->\nafter\n")
 
 
+@pytest.mark.slow
 def test_scaling(options: list[str], tmp_path: Path) -> None:
     scaling.main(
         [*options, "--sentence_length", "8", "--most_values", "2", "--axes", "sentence_length", "max_candidates"]

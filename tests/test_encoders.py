@@ -268,6 +268,7 @@ def start(parts: list[Path], cache: Path, *further: str) -> subprocess.Popen[str
     return subprocess.Popen([sys.executable, "-c", CODE, arguments, *further], text=True, env=environment, **pipes)
 
 
+@pytest.mark.slow
 def test_one_process_unpacks_the_other_waits(parts: list[Path], cache: Path) -> None:
     with start(parts, cache, "stop") as first:
         assert first.stdout and first.stdout.readline() == "half-way\n"

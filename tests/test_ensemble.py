@@ -130,6 +130,7 @@ def mixed(tiny: tuple[Path, D2E2SProcessor]) -> list[D2E2SForTripletExtraction]:
     return models
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_its_models_may_have_other_fusions_graphs_and_sizes(
     mixed: list[D2E2SForTripletExtraction], inputs: Any, tmp_path: Path

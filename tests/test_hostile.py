@@ -208,7 +208,10 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "span of no word": ({"max_span_width": 0}, "max_span_width must be greater than 0"),
     "both half precisions": ({"fp16": True, "bf16": True}, "At most one of fp16 and bf16"),
-    "learning rate no number": ({"learning_rate": "nan", "warmup_steps": 0}, "--learning_rate must be a number of at least 0, got nan"),
+    "learning rate no number": (
+        {"learning_rate": "nan", "warmup_steps": 0},
+        "--learning_rate must be a number of at least 0, got nan",
+    ),
     "learning rate too high": ({"learning_rate": 1e30, "head_learning_rate": 1e30, "warmup_steps": 0}, "at step 2"),
 }
 

@@ -70,6 +70,7 @@ def brute_force(pairs: list) -> dict[str, float]:
     return scores
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(sentences)
 def test_equals_brute_force(corpus: list) -> None:

@@ -121,6 +121,7 @@ def all_parsed(inputs: Any) -> dict[str, Any]:
     return {**inputs, "heads": torch.where(missing, chain, inputs["heads"])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.0, 1.0])
 @pytest.mark.parametrize("choice", CHOICES[::6], ids="-".join)
 def test_training_equals_literal_with_its_gradients(choice: Choice, rate: float, folder: Path, everything: Any) -> None:

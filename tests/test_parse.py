@@ -56,6 +56,7 @@ def pipeline(spacy: Any, gold: list[dict[str, Any]], tmp_path_factory: pytest.Te
     return f"spacy:{folder}"
 
 
+@pytest.mark.slow
 def test_spacy_gives_the_trees_that_it_has_learned(pipeline: str, gold: list[dict[str, Any]]) -> None:
     bare = [{key: record[key] for key in ("id", "tokens", "triplets")} for record in gold]
     parsed = list(add_trees(bare, pipeline, batch_size=7))

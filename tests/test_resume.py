@@ -126,6 +126,7 @@ def interrupted(name: str, when: Callable[[TripletTrainer], bool]) -> Iterator[N
         yield
 
 
+@pytest.mark.slow
 def test_a_trainer_goes_on_after_an_interruption(data: Path, tmp_path: Path) -> None:
     """As in a notebook: the weights are those of a run that nothing interrupts, and averaged once."""
     whole = make_trainer(data, tmp_path / "whole", **OFTEN)
@@ -139,6 +140,7 @@ def test_a_trainer_goes_on_after_an_interruption(data: Path, tmp_path: Path) -> 
     assert all(torch.equal(weight, expected[name]) for name, weight in trainer.model.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("patience", "name", "epoch"),
     [(2, "training_step", 2.5), (1, "_load_best_model", 0)],
@@ -180,6 +182,7 @@ def file_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lacking", ["model.safetensors", "optimizer.pt"])
 def test_full_disk_costs_a_checkpoint_and_not_the_run(
     lacking: str, data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -286,6 +289,7 @@ def test_scaler_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
         trainer._load_scaler(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_every_pickle_is_read_as_tensors_only(data: Path, whole: Path, tmp_path: Path) -> None:
     out, load, seen = tmp_path / "out", torch.load, []
 

@@ -251,7 +251,7 @@ def test_errors_of_the_configuration_file(case: str, tmp_path: Path, capsys: pyt
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "no records"), ('{"id": "1", "tokens": ["a"]}', "triplets is None"), ("{", "bad.jsonl:1: no")],
+    [("", "no records"), ('{"id": "1", "tokens": ["a"]}', "no triplets"), ("{", "bad.jsonl:1: no")],
 )
 def test_errors_of_data_files(
     text: str, message: str, words: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -674,6 +674,7 @@ def test_unreachable_triplets_are_counted(finished: Path) -> None:
     assert figures_of(finished)["test_unreachable_triplets"] == expected > 0
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_are_one(words: Callable[..., list[str]], tmp_path: Path) -> None:
     runs = [run(parse_arguments(words(output_dir=tmp_path / str(i), num_train_epochs=1))) for i in range(2)]
     assert runs[0]["train_loss"] == runs[1]["train_loss"]
@@ -681,6 +682,7 @@ def test_two_runs_with_one_seed_are_one(words: Callable[..., list[str]], tmp_pat
     assert weights[0] == weights[1]
 
 
+@pytest.mark.slow
 def test_resumed_run_ends_where_an_uninterrupted_one_does(
     words: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -714,6 +716,7 @@ def test_checkpoints_of_another_run_are_not_mixed_up(
     assert not old.exists() and not predictions.exists()
 
 
+@pytest.mark.slow
 def test_a_model_without_checkpoints_is_not_replaced_unasked(
     words: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -779,6 +782,7 @@ def test_predictions_are_shown(words: Callable[..., list[str]], data: Path, caps
     assert sentences[0] in shown and sentences[1] in shown and sentences[2] not in shown
 
 
+@pytest.mark.slow
 def test_training_that_goes_on_says_what_the_checkpoint_was_trained_on(
     words: Callable[..., list[str]], finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -831,6 +835,7 @@ def test_nothing_is_said_about_a_parser_that_is_not_there(words: Callable[..., l
 # --- two processes ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_processes_score_like_one(again: Callable[..., list[str]], tmp_path: Path) -> None:
     """An odd number of sentences in batches of 4, so that the last batch is not the same for both."""
     one, two = tmp_path / "one", tmp_path / "two"
@@ -848,6 +853,7 @@ def test_two_processes_score_like_one(again: Callable[..., list[str]], tmp_path:
         assert kept[0] == kept[1]
 
 
+@pytest.mark.slow
 def test_two_processes_train_into_one_folder(words: Callable[..., list[str]], tmp_path: Path) -> None:
     """By the configuration for the CPU, over the checkpoint of an earlier run: both wait until it is gone."""
     old = tmp_path / "out" / "checkpoint-999"

@@ -83,6 +83,7 @@ def test_training_leaves_a_finished_folder(trained: TripletTrainer) -> None:
     assert len(read_records(out / "predictions_dev.jsonl")) == 12
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_figures_as_the_command(
     folder: Path, data: DatasetDict, trained: TripletTrainer, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_figures_of_test_join_results_and_card(data: DatasetDict, trained: Tripl
     assert len(read_records(out / "predictions_test.jsonl")) == 13
 
 
+@pytest.mark.slow
 def test_a_look_at_test_while_it_trains_decides_nothing(folder: Path, data: DatasetDict, tmp_path: Path) -> None:
     thresholds = []
 
@@ -256,6 +258,7 @@ def card_of(folder: Path, licence: str = "cc0-1.0") -> None:
     (folder / "README.md").write_text(f"---\nlicense: {licence}\n{configs}---\n\n# Mine\n", encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_data_is_named_as_in_every_script(folder: Path, tmp_path: Path) -> None:
     card_of(folder)
     words = {**QUICK, "num_train_epochs": 1, "do_predict": True, "dataset_name": folder}
@@ -301,6 +304,7 @@ def test_a_wrong_row_is_named(folder: Path, tmp_path: Path, capsys: pytest.Captu
 # --- resuming ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "named"),
     [

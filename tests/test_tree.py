@@ -30,6 +30,7 @@ def _best_total(scores: list[list[float]]) -> float:
     return max(_total(scores, list(heads)) for heads in every if is_tree(heads))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=120)
 @given(scores=SCORES)
 def test_no_tree_scores_higher(scores: list[list[float]]) -> None:

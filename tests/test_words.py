@@ -119,6 +119,7 @@ def test_other_scripts(name: str, text: str, words: str) -> None:
     assert [word.text for word in WordSplitter(name)(text)] == words.split(" ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(WORD_SPLITTERS))
 @settings(deadline=None, max_examples=300)
 @given(text=TEXTS)
