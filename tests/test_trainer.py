@@ -103,7 +103,9 @@ def test_test_decides_nothing(data: DatasetDict, trained: TripletTrainer) -> Non
     before, config = chosen(trained.model), trained.model.config.to_dict()
     figures = trained.evaluate(data["test"], metric_key_prefix="test")
     assert figures["test_threshold"] == before[0] and chosen(trained.model) == before
+    kept = results(Path(str(trained.args.output_dir)))
     trained.evaluate(data["train"])  # under the prefix of dev, too
+    assert results(Path(str(trained.args.output_dir))) == kept
     trained.predict(data["test"])
     trained.evaluate()
     assert trained.model.config.to_dict() == config

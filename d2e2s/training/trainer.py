@@ -254,13 +254,13 @@ class TripletTrainer(StepTrainer):
         """Figures of a set of records or features, dev unless told.
 
         While the model trains, dev chooses the threshold of its figures, which goes into the model. No other set does,
-        whoever evaluates it: its figures are added to those of the finished model.
+        whoever evaluates it: its figures are added to those of the finished model, if they have a prefix of their own.
         """
         features = self._features(eval_dataset, metric_key_prefix)
         if features is not None and features is not self.eval_dataset:
             figures = self.score(features, metric_key_prefix)
             self.log(figures)
-            if self.figures and not self.is_in_train:
+            if self._keeps(metric_key_prefix):
                 self.record(figures)
             return figures
         self.chooses = self.is_in_train
@@ -280,7 +280,11 @@ class TripletTrainer(StepTrainer):
         features: Any = self._features(rows, name)
         records = self.records.get(name)
         sizes = counts(name, records, self.model.config.max_span_width) if records else {}
-        return sizes | score(self, features, records if self.figures else None, name)
+        return sizes | score(self, features, records if self._keeps(name) else None, name)
+
+    def _keeps(self, name: str) -> bool:
+        """Whether the figures of a set join those of the finished model: `eval` are those of dev."""
+        return bool(self.figures) and not self.is_in_train and name != "eval"
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """The card of the finished model, with its name on the Hub: each push would put a draft in its place."""
