@@ -22,7 +22,7 @@ class DataCollatorForTripletExtraction:
         allow_unlabelled: some records may have no triplets: they are not known, and train the parser only.
 
     Raises:
-        ValueError: for malformed records, and if only some have triplets, unless `allow_unlabelled`.
+        UserError: for malformed records, and if only some have triplets, unless `allow_unlabelled`.
     """
 
     processor: Any  # a D2E2SProcessor; it imports this file, which so travels with it

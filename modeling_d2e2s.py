@@ -143,7 +143,7 @@ class D2E2SModel(D2E2SPreTrainedModel):
             heads: `(B, W)` 1-based heads, 0 = root, -1 = unknown. A sentence of -1 has no parse.
 
         Raises:
-            ValueError: a sentence without heads although `config.syntax` is `input`.
+            UserError: a sentence without heads although `config.syntax` is `input`.
         """
         if token_type_ids is not None:
             kwargs["token_type_ids"] = token_type_ids
@@ -242,7 +242,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         It costs as much as all of them. Its temperature and threshold are the defaults: both are to be chosen anew.
 
         Raises:
-            ValueError: fewer than two models, an ensemble among them, or models that differ in anything else.
+            UserError: fewer than two models, an ensemble among them, or models that differ in anything else.
         """
         if len({id(model) for model in models}) < max(2, len(models)):
             raise UserError(f"an ensemble has at least two different models, got {len(models)}")
@@ -292,7 +292,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         Of an ensemble, graphs, arcs, relations and the losses of them are those of its first model.
 
         Raises:
-            ValueError: an ensemble in training mode; see also [`D2E2SModel.forward`].
+            UserError: an ensemble in training mode; see also [`D2E2SModel.forward`].
         """
         if self.config.others and any(member.training for member in self.members):
             raise UserError("an ensemble is not trained as one: train its models, each by itself")

@@ -59,7 +59,7 @@ class TripletExtractionPipeline(Pipeline):
           'sentiment': 'POS', 'score': 0.98}, ...]
 
     Raises:
-        ValueError: no `D2E2SProcessor`, or a model that needs the heads of a parser (`config.syntax="input"`).
+        UserError: no `D2E2SProcessor`, or a model that needs the heads of a parser (`config.syntax="input"`).
     """
 
     processor: Any  # a D2E2SProcessor
@@ -103,7 +103,7 @@ class TripletExtractionPipeline(Pipeline):
 
         Raises:
             TypeError: an input of another type, with its number and what is expected.
-            ValueError: an option out of range, an aspect that cannot be one of this text, sentences in place of words.
+            UserError: an option out of range, an aspect that cannot be one of this text, sentences in place of words.
         """
         defaults = (self._preprocess_params, self._forward_params, self._postprocess_params)
         given = self._sanitize_parameters(**options)

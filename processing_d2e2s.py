@@ -52,7 +52,7 @@ class D2E2SProcessor(ProcessorMixin):
             that names neither this nor the version is from before both, and splits as it did.
 
     Raises:
-        ValueError: slow tokenizer, no leading special token, unknown word splitter, or windows of no word.
+        UserError: slow tokenizer, no leading special token, unknown word splitter, or windows of no word.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class D2E2SProcessor(ProcessorMixin):
             max_length: replaces the processor's `window` for this call.
 
         Raises:
-            ValueError: for anything malformed, with the index of the sentence.
+            UserError: for anything malformed, with the index of the sentence.
         """
         if return_tensors != "pt":
             raise UserError(f'return_tensors={return_tensors!r}: only "pt" is supported')
@@ -182,7 +182,7 @@ class D2E2SProcessor(ProcessorMixin):
                 rows of `labels` are -1.
 
         Raises:
-            ValueError: no features, or labels for some sentences only (a sentence whose triplets are not
+            UserError: no features, or labels for some sentences only (a sentence whose triplets are not
                 known must not be learned as one that has none), unless `allow_unlabelled`.
         """
         if not features:
@@ -216,7 +216,7 @@ class D2E2SProcessor(ProcessorMixin):
         They end after clause punctuation where some stands in the second half of the range.
 
         Raises:
-            ValueError: empty word, or a single word with more pieces than the window.
+            UserError: empty word, or a single word with more pieces than the window.
         """
         room = (max_length or self.window) - self._special_tokens
         sizes = self._piece_counts(words)
@@ -275,7 +275,7 @@ class D2E2SProcessor(ProcessorMixin):
             "score"}`, word indices half open, sorted by position, each triplet once with its best score.
 
         Raises:
-            ValueError: `inputs` without words, or for another number of sentences; or a model in training mode, which
+            UserError: `inputs` without words, or for another number of sentences; or a model in training mode, which
                 decodes no triplets.
         """
         if outputs.get("triplets") is None:

@@ -25,11 +25,6 @@ Score a checkpoint:
     python run_aste.py --model_name_or_path outputs/14res --output_dir outputs/14res-again \\
         --do_predict --test_file data/14res/test.jsonl
 
-Triplets of raw text, one row of a file each:
-
-    python run_aste.py --model_name_or_path outputs/14res --do_predict --predict_file reviews.csv \\
-        --text_column review --output_file triplets.jsonl
-
 Several processes:
 
     accelerate launch --config_file configs/accelerate/multi_gpu.yaml run_aste.py configs/14res.yaml

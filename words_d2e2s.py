@@ -135,7 +135,7 @@ class WordSplitter:
     and a stop without a space behind it ends a word.
 
     Raises:
-        ValueError: unknown name or version, or a pre-tokenizer that cannot be saved (one written in Python).
+        UserError: unknown name or version, or a pre-tokenizer that cannot be saved (one written in Python).
     """
 
     def __init__(self, spec: str | dict[str, Any] | PreTokenizer = "penn", version: int = SPLITTER_VERSION) -> None:
@@ -331,7 +331,7 @@ def halve_long(sentence: Sequence[Word], sizes: Sequence[int], room: int) -> lis
     """Cut each word of more than `room` pieces into two, offsets exact.
 
     Raises:
-        ValueError: a single character needs more than `room` pieces.
+        UserError: a single character needs more than `room` pieces.
     """
     words: list[Word] = []
     for word, size in zip(sentence, sizes, strict=True):
@@ -347,7 +347,7 @@ def halve_long(sentence: Sequence[Word], sizes: Sequence[int], room: int) -> lis
 
 
 def checked_window(words: int | None) -> int | None:
-    """Raises: ValueError: less than no word."""
+    """Raises: UserError: less than no word."""
     if words is not None and (type(words) is not int or words < 0):
         raise UserError(f"window_words must be a whole number (0: as many as fit the encoder), got {words!r}")
     return words

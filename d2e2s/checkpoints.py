@@ -219,20 +219,22 @@ def reading(folder: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except pickle.UnpicklingError:
+    except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{folder}: holds a file that is damaged or is more than tensors and plain values, and is not loaded"
-        ) from None
+        ) from error
     except SafetensorError as error:
-        raise CheckpointError(f"{folder}: the weights are damaged: {error}") from None
+        raise CheckpointError(f"{folder}: the weights are damaged: {error}") from error
     except OSError as error:
         if error.errno is not None or str(folder) in str(error) or Path(folder).is_dir():
             raise
-        raise OSError(f"{folder}: no such folder here, and nothing of that name to be had elsewhere: {error}") from None
+        raise OSError(
+            f"{folder}: no such folder here, and nothing of that name to be had elsewhere: {error}"
+        ) from error
     except UserError:
         raise
     except (RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{folder}: cannot be loaded, or does not fit the model asked for: {error}") from None
+        raise CheckpointError(f"{folder}: cannot be loaded, or does not fit the model asked for: {error}") from error
 
 
 @contextmanager

@@ -145,7 +145,7 @@ def encoder_origin(name: str) -> dict[str, Any]:
         figures of a model that is trained on it say.
 
     Raises:
-        ValueError: a `ratings.json` that cannot be read.
+        UserError: a `ratings.json` that cannot be read.
     """
     path = Path(name, EARLIER_TRAINING)
     if not path.is_file():

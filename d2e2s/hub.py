@@ -15,7 +15,6 @@ from huggingface_hub import HfApi
 from transformers.utils import PROCESSOR_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from .checkpoints import PRIVATE
-from .checkpoints import keep_private as keep_private
 from .configuration_d2e2s import D2E2SConfig
 from .data_scripts.dataset_card import UNKNOWN_LICENCE, read_dataset_card
 from .errors_d2e2s import UserError
@@ -64,7 +63,7 @@ def push(
     """
     kind = kind_of(folder)
     if kind == "model":
-        check_model(folder)
+        check_pushable(folder)
         write_card(folder, repository, seeds, licence)
     elif kind == "dataset":
         check_dataset(folder, private)
@@ -98,7 +97,7 @@ def kind_of(folder: Path) -> str:
     raise PushError(f"{folder}: expected a folder with {' or '.join(KINDS)}, found none of them")
 
 
-def check_model(folder: Path) -> None:
+def check_pushable(folder: Path) -> None:
     """Whether the folder holds all that `AutoModel` and `pipeline` need where this package is not installed.
 
     Raises:

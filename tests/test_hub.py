@@ -24,9 +24,9 @@ from tiny_runs import main as train
 from tiny_runs import make_trainer, write_data
 
 from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline, cli
+from d2e2s.checkpoints import keep_private
 from d2e2s.data_scripts.dataset_card import write_dataset_card
 from d2e2s.data_scripts.records import read_records, write_records
-from d2e2s.hub import keep_private
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"

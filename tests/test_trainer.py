@@ -22,7 +22,7 @@ from d2e2s import (
 from d2e2s.checkpoints import check, load_checkpoint
 from d2e2s.data_scripts.records import read_records, write_records
 from d2e2s.errors import UserError
-from d2e2s.hub import check_model
+from d2e2s.hub import check_pushable
 from d2e2s.labels_d2e2s import SENTIMENTS
 
 SMALL = {"head_size": 16, "parser_size": 16}
@@ -74,7 +74,7 @@ def test_training_leaves_a_finished_folder(trained: TripletTrainer) -> None:
     figures = results(out)
     assert {"train_loss", "eval_triplet_f1", "eval_ece_after", "temperature", "train_sentences"} <= figures.keys()
     assert figures["train_sentences"] == 24 and figures["dev_sentences"] == 12
-    assert check(out) == ["model.safetensors"] and check_model(out) is None  # as `d2e2s push` asks
+    assert check(out) == ["model.safetensors"] and check_pushable(out) is None  # as `d2e2s push` asks
     model, _ = load_checkpoint(str(out))
     assert chosen(model) == chosen(trained.model) == (figures["decision_threshold"], figures["temperature"])
     assert figures["eval_threshold"] == figures["decision_threshold"]
@@ -127,13 +127,14 @@ def test_a_look_at_test_while_it_trains_decides_nothing(folder: Path, data: Data
         def on_evaluate(self, *args: Any, **kwargs: Any) -> None:
             if "eval_threshold" in kwargs["metrics"]:
                 before = chosen(trainer.model)
-                trainer.evaluate(data["test"], metric_key_prefix="test")
+                figures = trainer.evaluate(data["test"], metric_key_prefix="test")
+                thresholds.append((figures["test_threshold"], before[0]))
                 thresholds.append((before, chosen(trainer.model)))
 
     trainer = make(folder, tmp_path / "out", data["train"], data["validation"])
     trainer.add_callback(Look())
     trainer.train()
-    assert len(thresholds) == 2 and all(before == after for before, after in thresholds)
+    assert len(thresholds) == 4 and all(before == after for before, after in thresholds)
 
 
 @pytest.mark.parametrize("kind", ["DatasetDict", "lists", "features"])
@@ -221,12 +222,12 @@ def test_a_set_of_other_sentiments_trains_from_the_command_line(folder: Path, tm
 
 
 def test_sentences_whose_triplets_are_not_known(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """They train the parser only, and are not scored."""
+    """They train the parser only, and are left out."""
     records = [{**record, "triplets": None} if i % 2 else record for i, record in
                enumerate(read_records(folder / "train.jsonl"))]  # fmt: skip
     trainer = make(folder, tmp_path / "out", records, records, num_train_epochs=1)
     assert len(trainer.train_dataset) == 24 and len(trainer.eval_dataset) == 12
-    assert "12 sentences without known triplets are not scored" in caplog.text
+    assert "12 sentences without known triplets are left out" in caplog.text
     trainer.train()
     figures = results(tmp_path / "out")
     assert (figures["train_sentences"], figures["parser_train_sentences"]) == (12, 12)

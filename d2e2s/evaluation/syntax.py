@@ -33,7 +33,7 @@ def evaluate_parser(
         pipeline returns; `greedy_uas` of each word's best head on its own, tree or not; `words`.
 
     Raises:
-        ValueError: a model without parser, or one that needs heads, or a record without heads.
+        UserError: a model without parser, or one that needs heads, or a record without heads.
     """
     if model.config.needs_heads or not model.config.uses_parser:
         why = f"syntax={model.config.syntax!r}, or that of another of its models"

@@ -81,11 +81,19 @@ def _share(text: str) -> tuple[int, int]:
     return number, count
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
+    """Predict, until it is done or the reader of a pipe has had enough."""
+    try:
+        predict(options)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def predict(arguments: argparse.Namespace) -> None:
     """Predict what the arguments ask for.
 
     Raises:
-        ValueError, OSError: input, output or a checkpoint that cannot be used.
+        UserError, OSError: input, output or a checkpoint that cannot be used.
     """
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said once, in one line
     transformers.logging.disable_progress_bar()

@@ -49,7 +49,7 @@ def find_files(inputs: Sequence[str], out: str) -> list[Path]:
         absolute paths; of a pattern or a folder in the order of their names.
 
     Raises:
-        ValueError: files of several kinds, of a kind that cannot be read, named twice, among the output, or no file.
+        UserError: files of several kinds, of a kind that cannot be read, named twice, among the output, or no file.
         FileNotFoundError: a name that nothing has.
     """
     files = [path for name in inputs for path in _matches(name)]
@@ -123,7 +123,7 @@ def plan_corpus(
         options: of the pipeline's call, such as `threshold`.
 
     Raises:
-        ValueError: no rows, no such column, columns that do not fit together; or the folder was begun with other
+        UserError: no rows, no such column, columns that do not fit together; or the folder was begun with other
             files, another model or other settings.
         OSError: a file or the folder cannot be used.
     """
@@ -182,7 +182,7 @@ def predict_parts(output: Output, numbers: Iterable[int], extract: TripletExtrac
     """Do those of the parts that are not done, each when the next of the iterator is asked for.
 
     Raises:
-        ValueError: another model than the one that was planned with; else see `rows.read_part` and `Output.write`.
+        UserError: another model than the one that was planned with; else see `rows.read_part` and `Output.write`.
         OSError: the input or the folder cannot be used. What was done before stays.
     """
     if fingerprint(extract) != output.manifest.settings["model"]:
@@ -228,7 +228,7 @@ def predict_corpus(
         the rows of all processes; None if not all is done yet.
 
     Raises:
-        ValueError, OSError: input, output, model or settings that cannot be used, or that have changed since.
+        UserError, OSError: input, output, model or settings that cannot be used, or that have changed since.
     """
     files = find_files(inputs, out)
     on_cpu = str(device) == "cpu" or not torch.accelerator.is_available()

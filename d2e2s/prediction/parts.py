@@ -57,7 +57,7 @@ def plan_parts(path: Path, file: int, columns: ColumnKinds, text_column: str, ro
         columns: learns the columns of this file.
 
     Raises:
-        ValueError: a header or a Parquet file that cannot be read, no text column, or columns that do not fit those
+        UserError: a header or a Parquet file that cannot be read, no text column, or columns that do not fit those
             of another file.
     """
     plan = _plan_parquet if _is_parquet(path) else _plan_lines
@@ -75,7 +75,7 @@ def read_part(
         as_json: those of them that are kept as JSON text.
 
     Raises:
-        ValueError: a file that is damaged, or is not the one that was planned.
+        UserError: a file that is damaged, or is not the one that was planned.
     """
     with errors_of(path):
         if _is_parquet(path):
@@ -181,7 +181,7 @@ class ColumnKinds:
 
 
 def features_of(schema: pyarrow.Schema) -> Features:
-    """Raises: ValueError: what `datasets` left in the file says something else."""
+    """Raises: UserError: what `datasets` left in the file says something else."""
     try:
         return Features.from_arrow_schema(schema)
     except (ValueError, KeyError, TypeError) as error:
@@ -269,7 +269,7 @@ def parquet_columns(path: Path) -> tuple[pyarrow.Schema, int]:
     """Columns of a file, and how many rows it has.
 
     Raises:
-        ValueError: names that cannot be used, or a damaged footer.
+        UserError: names that cannot be used, or a damaged footer.
     """
     with pyarrow.parquet.ParquetFile(path) as parquet:
         schema, metadata = parquet.schema_arrow, parquet.metadata

@@ -34,7 +34,7 @@ def load_pipeline(
         dtype: as for `from_pretrained`.
 
     Raises:
-        ValueError: another kind of model, or damaged weights.
+        UserError: another kind of model, or damaged weights.
         OSError: there is no such checkpoint.
     """
     network, processor = load_checkpoint(model, dtype)
@@ -58,7 +58,7 @@ def predicted(
         options: of the pipeline's call, such as `threshold`.
 
     Raises:
-        ValueError: no such column, a column of the output's name, or a row without text.
+        UserError: no such column, a column of the output's name, or a row without text.
     """
     check_columns(table, text_column, output_column)
     for batch, texts in table.texts(text_column):
@@ -92,7 +92,7 @@ def write_predictions(
     """Write a table with its triplets to a file, see `write_table`; `options` are those of the pipeline's call.
 
     Raises:
-        ValueError, OSError: see `read_table`, `predicted`, `write_table`. Nothing is written then.
+        UserError, OSError: see `read_table`, `predicted`, `write_table`. Nothing is written then.
     """
     batches = with_progress(extract, predicted(extract, table, text_column, output_column, **options))
     features = Features({**table.features, output_column: TRIPLETS})
@@ -103,7 +103,7 @@ def model_or_quickstart(name: str | None) -> str:
     """The model that was named, or else that of the quick start.
 
     Raises:
-        ValueError: none was named, and that one was not trained.
+        UserError: none was named, and that one was not trained.
     """
     if name is not None:
         return name

@@ -53,7 +53,7 @@ class InputFile:
         """Whether it is still the same; what it holds is read only if its time has changed.
 
         Raises:
-            ValueError: it holds something else.
+            UserError: it holds something else.
             OSError: it is gone.
         """
         now = os.stat(self.path)
@@ -93,7 +93,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """Raises: ValueError: another format."""
+        """Raises: UserError: another format."""
         values = json.loads(text)
         if values.get("format_version") != FORMAT_VERSION:
             raise UserError(f"format_version {values.get('format_version')!r}; expected {FORMAT_VERSION}")
@@ -143,7 +143,7 @@ class Output:
         """Read once.
 
         Raises:
-            ValueError: it is damaged, or of another version.
+            UserError: it is damaged, or of another version.
             OSError: there is none.
         """
         if not self.manifest_path.is_file():
@@ -157,7 +157,7 @@ class Output:
         """Write the manifest.
 
         Raises:
-            ValueError: there are shards already, of which nobody knows what they hold.
+            UserError: there are shards already, of which nobody knows what they hold.
         """
         if self.done():
             raise UserError(f"{self.folder}: holds shards but no manifest.json; give another --out")
@@ -183,7 +183,7 @@ class Output:
             what it came to; if another process has made it meanwhile and this one could not, what that one wrote.
 
         Raises:
-            ValueError: not as many rows as were planned, or a file that has changed.
+            UserError: not as many rows as were planned, or a file that has changed.
             OSError: the folder cannot be written to. The part is not done then.
         """
         counts = Counts(0, 0, 0, 0)
@@ -218,7 +218,7 @@ class Output:
         """What a part came to, as its shard says.
 
         Raises:
-            ValueError: a damaged shard.
+            UserError: a damaged shard.
         """
         try:
             metadata = pyarrow.parquet.read_metadata(self.shard(number)).metadata
@@ -252,7 +252,7 @@ def read_predictions(folder: str | Path) -> IterableDataset:
     """All rows with their triplets, streamed in the order of the input.
 
     Raises:
-        ValueError: some parts are not done yet.
+        UserError: some parts are not done yet.
         OSError: no such folder.
     """
     output = Output(folder)

@@ -49,7 +49,7 @@ class Table:
         """Each batch with its texts (a list of words is one as well); counts in `empty` those that are none.
 
         Raises:
-            ValueError: a row with something else in place of a text, with its number; or no row with a text.
+            UserError: a row with something else in place of a text, with its number; or no row with a text.
         """
         done = 0
         for batch in self.batches:
@@ -87,7 +87,7 @@ def read_table(path: str) -> Table:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another kind of file, no rows, or one that is not UTF-8 or malformed, with its line.
+        UserError: another kind of file, no rows, or one that is not UTF-8 or malformed, with its line.
     """
     suffix = Path(path).suffix.lower()
     if not os.path.exists(path):
@@ -104,7 +104,7 @@ def read_stdin() -> Table:
     """Standard input, a text a line, under the rules of a `.txt` file.
 
     Raises:
-        ValueError: a line that is not UTF-8, or no line.
+        UserError: a line that is not UTF-8, or no line.
     """
     lines = Lines(BufferedReader(BytesIO(sys.stdin.buffer.read())))
     texts = []

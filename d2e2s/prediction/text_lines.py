@@ -137,7 +137,7 @@ def read_header(lines: Lines, suffix: str) -> Sequence[str]:
     Blanks around a name go; a column without one, as pandas writes its index, is called what pandas calls it.
 
     Raises:
-        ValueError: a header that is malformed or names a column twice.
+        UserError: a header that is malformed or names a column twice.
     """
     if suffix not in SEPARATORS:
         return [] if suffix == ".jsonl" else [TEXT_COLUMN]
@@ -165,7 +165,7 @@ def checked_names(names: Sequence[str]) -> Sequence[str]:
     """The names of columns.
 
     Raises:
-        ValueError: a name stands there twice, or holds a NUL, where other readers would end it.
+        UserError: a name stands there twice, or holds a NUL, where other readers would end it.
     """
     seen = set[str]()
     for name in names:

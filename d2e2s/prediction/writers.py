@@ -32,7 +32,7 @@ def check_output(path: str, source: str = "") -> None:
         source: the file that is read, if it is one.
 
     Raises:
-        ValueError: another suffix than `SUFFIXES`, or the file that is read.
+        UserError: another suffix than `SUFFIXES`, or the file that is read.
         OSError: it is a folder, or its folder cannot be made or written to.
     """
     if Path(path).suffix not in SUFFIXES:
@@ -59,7 +59,7 @@ def write_table(
         output_column: the one with the triplets.
 
     Raises:
-        ValueError: another suffix, or (Parquet) rows that do not fit the types.
+        UserError: another suffix, or (Parquet) rows that do not fit the types.
     """
     check_output(path)
     write_atomically(Path(path), lambda temporary: _write(temporary, batches, features, as_json, output_column))

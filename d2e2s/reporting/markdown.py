@@ -24,7 +24,7 @@ def write_between_marks(page: Path, name: str, text: str) -> None:
     """Replace what stands between the page's lines `<!-- name:begin -->` and `<!-- name:end -->`.
 
     Raises:
-        ValueError: the page has no such lines.
+        UserError: the page has no such lines.
     """
     begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)

@@ -149,7 +149,7 @@ def page(run: Run, sentences: Sequence[str] | None = None) -> Markup:
         sentences: ids of the sentences whose graphs are drawn; default: the richest ones.
 
     Raises:
-        ValueError: an id that is not there.
+        UserError: an id that is not there.
     """
     found = [analysis.outcomes(sentence) for sentence in run.sentences]
     return drawing.render(

@@ -101,7 +101,7 @@ def read_study(path: Path) -> Study:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a block that is missing, unknown or not of the form that `d2e2s.study.runner` describes.
+        UserError: a block that is missing, unknown or not of the form that `d2e2s.study.runner` describes.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such configuration of a study")
@@ -200,7 +200,7 @@ def check_runs(runs: Sequence[Run]) -> None:
     """Whether the arguments of all runs are such that `run_aste.py` takes, and their files are there.
 
     Raises:
-        ValueError: arguments that do not fit, with the run.
+        UserError: arguments that do not fit, with the run.
         FileNotFoundError: a data file that is not there.
     """
     for run in {(run.dataset, run.row): run for run in runs}.values():
@@ -220,7 +220,7 @@ def parse_values(values: Values, words: Sequence[str] = ()) -> Any:
     """Arguments of `run_aste.py` from a mapping, as from a file, and from words that override it.
 
     Raises:
-        ValueError: arguments that do not fit.
+        UserError: arguments that do not fit.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.yaml"

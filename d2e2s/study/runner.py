@@ -181,7 +181,7 @@ def finish(options: argparse.Namespace) -> list[str]:
     """Run what is missing, then write the plots and the page. Returns the runs that failed.
 
     Raises:
-        ValueError, OSError: a configuration, data or results that do not fit; nothing is run then.
+        UserError, OSError: a configuration, data or results that do not fit; nothing is run then.
     """
     study = read_study(options.configuration)
     wanted = [run for run in study.runs() if options.only in run.name]

@@ -48,7 +48,7 @@ def read_space(path: Path) -> tuple[Values, Values]:
     """The blocks `base` and `space` of a file.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: it does not say what to search.
+        FileNotFoundError: no such file. UserError: it does not say what to search.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such configuration of a search")
@@ -94,7 +94,7 @@ def build_trainer(arguments: Any, space: Values) -> TripletTrainer:
     """A trainer that starts each trial with a new model of the trial's own choices.
 
     Raises:
-        ValueError, OSError: arguments or data that do not fit.
+        UserError, OSError: arguments or data that do not fit.
     """
     if "early_stopping_patience" in space:  # any, for the trainer to stop early at all: each trial brings its own
         arguments.training.early_stopping_patience = 1
@@ -120,7 +120,7 @@ def search(arguments: Any, space: Values, trials: int, settings: Values) -> optu
         settings: all that was said, for the storage.
 
     Raises:
-        ValueError, OSError: arguments or data that do not fit; or the trials in the storage had other settings.
+        UserError, OSError: arguments or data that do not fit; or the trials in the storage had other settings.
     """
     trainer = build_trainer(arguments, space)
 
@@ -192,7 +192,7 @@ def run(options: argparse.Namespace) -> None:
     """Search, print the trials, best first, and write the best arguments to `best.yaml`.
 
     Raises:
-        ValueError, OSError: a configuration, arguments or data that do not fit; or no trial came to its end.
+        UserError, OSError: a configuration, arguments or data that do not fit; or no trial came to its end.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     words: Sequence[str] = options.more

@@ -71,7 +71,7 @@ def read_counts(path: str | Path) -> Counts:
     """Counts (S, 3) of a run's `predictions_test.jsonl`.
 
     Raises:
-        ValueError: a record without predictions, or that is none.
+        UserError: a record without predictions, or that is none.
         OSError: the file cannot be read.
     """
     records = read_records(path)
@@ -103,7 +103,7 @@ def compare(
         deviation: that of the runs, from `pooled_deviation` of more runs than these; None = from these alone.
 
     Raises:
-        ValueError: no runs, another number of runs, or runs on other sentences.
+        UserError: no runs, another number of runs, or runs on other sentences.
     """
     one, other = _stacked(first, second)
     pooled = np.concatenate([one.sum(0), other.sum(0)])  # (2 S, 3): sentence s of the second side stands at S + s

@@ -27,7 +27,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     encoder, and the other way round.
 
     Raises:
-        ValueError: an unknown key or argument, or a value that does not fit.
+        UserError: an unknown key or argument, or a value that does not fit.
         FileNotFoundError: no such configuration file.
         SystemExit: code 2, a value of the wrong type; argparse has then printed the reason.
     """

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import yaml
 from huggingface_hub import DatasetCard
 
 from ..checkpoints import some
@@ -37,11 +38,13 @@ def read_file(path: str) -> list[Record]:
     return _not_empty(read_records(path), path)
 
 
-def load_splits(name: str, config: str | None, wanted: Iterable[str]) -> dict[str, datasets.Dataset]:
+def load_splits(
+    name: str, config: str | None, wanted: Iterable[str], welcome: Iterable[str] = ()
+) -> dict[str, datasets.Dataset]:
     """Splits of a data set of the Hub, or of a folder, by `datasets.load_dataset`.
 
     Args:
-        wanted: of `train`, `dev` (`validation` on the Hub) and `test`.
+        wanted: of `train`, `dev` (`validation` on the Hub) and `test`. welcome: also these, if they are there.
 
     Raises:
         UserError: there is no such data, or it lacks a split.
@@ -49,9 +52,10 @@ def load_splits(name: str, config: str | None, wanted: Iterable[str]) -> dict[st
     """
     try:
         found = datasets.load_dataset(name, config)
-    except (ValueError, FileNotFoundError, datasets.exceptions.DatasetsError) as error:
-        raise UserError(f"--dataset_name {name}: cannot be loaded: {error}") from None
-    return {split: split_of(found, split, f"--dataset_name {name}") for split in wanted}
+    except (ValueError, RuntimeError, FileNotFoundError, datasets.exceptions.DatasetsError) as error:
+        raise UserError(f"--dataset_name {name}: cannot be loaded: {error}") from error
+    there = [split for split in welcome if any(split_name in found for split_name in SPLITS[split])]
+    return {split: split_of(found, split, f"--dataset_name {name}") for split in dict.fromkeys([*wanted, *there])}
 
 
 def split_of(found: Mapping[str, Any], split: str, where: str) -> Any:
@@ -84,8 +88,10 @@ def _not_empty(records: list[Record], where: str) -> list[Record]:
 def labelled(records: Sequence[Record], where: str) -> list[Record]:
     """The records whose triplets are known; how many others there are is said."""
     known = [record for record in records if is_labelled(record)]
+    if not known:
+        raise UserError(f"{where}: of no sentence the triplets are known")
     if len(known) < len(records):
-        logger.warning("%s: %d sentences without known triplets are not scored", where, len(records) - len(known))
+        logger.warning("%s: %d sentences without known triplets are left out", where, len(records) - len(known))
     return known
 
 
@@ -167,7 +173,7 @@ def data_card(place: str) -> dict[str, Any]:
         return {}
     try:
         stated = DatasetCard.load(place).data.to_dict()
-    except (OSError, ValueError):  # no such card, or no network
+    except (OSError, ValueError, yaml.YAMLError):  # no such card, none that can be read, or no network
         return {}
     return {"licence": stated.get("license"), "language": stated.get("language")}
 

@@ -12,13 +12,13 @@ import torch
 from transformers import AutoTokenizer
 
 from ..checkpoints import load_checkpoint, reading
-from ..data_scripts.records import Record, sentiment_labels
+from ..data_scripts.records import Record, check_records, sentiment_labels
 from ..encoders import encoder_origin, fit_window, hub_name, resolve_encoder
 from ..errors_d2e2s import UserError
 from ..evaluation.results import ResultsError, data_name, read_run
 from ..modeling_d2e2s import D2E2SForTripletExtraction
 from ..processing_d2e2s import D2E2SProcessor
-from .data import relations_in
+from .data import relations_in, split_of
 
 logger = logging.getLogger("d2e2s")
 
@@ -31,8 +31,8 @@ def build_model(encoder: str, records: Iterable[Record] = (), word_splitter: str
 
     Args:
         encoder: a Hub name, a folder, or an embedded one such as `all-MiniLM-L6-v2` (needs no hub).
-        records: the training data, or a split of `datasets`: its sentiments, and the relations of its trees, become
-            the model's labels.
+        records: the training data, a list or as `datasets` have it; its sentiments, and the relations of its trees,
+            become the model's labels.
         word_splitter: how raw text becomes words: `penn` (English), `unicode` (any script) or `whitespace`.
         config: fields of [`D2E2SConfig`], such as `fusion_type="tin"`.
 
@@ -40,11 +40,13 @@ def build_model(encoder: str, records: Iterable[Record] = (), word_splitter: str
         the model, in float32 on the CPU, and its processor, whose sentences fit the encoder.
 
     Raises:
-        UserError: an embedded encoder that is damaged, or a word splitter that there is not.
+        UserError: a record that is none, an embedded encoder that is damaged, or a word splitter that there is not.
         StrictDataclassError: (`huggingface_hub.errors`) a field of `config` is wrong; its cause says why.
         OSError: there is no such encoder.
     """
-    records = list(records)
+    if isinstance(records, Mapping):
+        records = split_of(records, "train", "the data given to build_model")
+    records = check_records(records, "the data given to build_model:")
     labels = {"deprel_labels": relations_in(records), "sentiment_labels": sentiment_labels(records)}
     folder = resolve_encoder(encoder)
     with reading(folder):

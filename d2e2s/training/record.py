@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +13,13 @@ import transformers
 
 from .. import __version__
 from ..encoders import hub_name
-from ..evaluation.results import choices_of
+from ..evaluation.results import RESULTS, choices_of
 from ..modeling_d2e2s import D2E2SForTripletExtraction
 from .arguments import TripletTrainingArguments
 from .data import data_card
+from .models import checkpoint_origin
+
+logger = logging.getLogger("d2e2s")
 
 Figures = dict[str, Any]
 
@@ -33,15 +37,16 @@ def describe(model: D2E2SForTripletExtraction, training: TripletTrainingArgument
     Args:
         place: folder or Hub name of the data, for its label and its card; empty if that is not known.
     """
-    encoder: Any = model.config.encoder_config
-    start = encoder.name_or_path or encoder.model_type
-    origin = model.origin or {"encoder": start, "base_model": hub_name(start)}
+    origin = model.origin or _origin(model)
+    card = data_card(place)
+    if not card.get("licence"):
+        logger.warning("no licence of the data is known for the card: data_label, its folder or Hub id, tells it")
     encoders = [member.d2e2s.encoder for member in model.members]
     figures: Figures = {
         "seed": training.seed,
         **{name: value for name, value in origin.items() if value is not None or name == "base_model"},
         "data_label": training.data_label or label_of(place),
-        "data_card": data_card(place),
+        "data_card": card,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "encoder_parameters": sum(parameter.numel() for encoder in encoders for parameter in encoder.parameters()),
         "device": device_name(training.device),
@@ -62,6 +67,16 @@ def describe(model: D2E2SForTripletExtraction, training: TripletTrainingArgument
     if model.config.others:
         figures["ensemble_size"] = model.config.ensemble_size
     return figures
+
+
+def _origin(model: D2E2SForTripletExtraction) -> Figures:
+    """Of a model that was loaded from a checkpoint, or else the name that its encoder has."""
+    if Path(model.name_or_path, RESULTS).is_file():
+        return checkpoint_origin(model.name_or_path)
+    encoder: Any = model.config.encoder_config
+    if not encoder.name_or_path:
+        return {"encoder": encoder.model_type, "base_model": None}
+    return {"encoder": encoder.name_or_path, "base_model": hub_name(encoder.name_or_path)}
 
 
 def label_of(place: str) -> str:

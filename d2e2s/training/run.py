@@ -8,8 +8,9 @@ from pathlib import Path
 
 import datasets
 from transformers import enable_full_determinism, set_seed
+from transformers.trainer_utils import IntervalStrategy
 
-from ..checkpoints import check_writable
+from ..checkpoints import check_writable, keep_private
 from ..configuration_d2e2s import D2E2SConfig
 from ..data_scripts.records import Record, read_records
 from ..errors_d2e2s import UserError
@@ -54,7 +55,8 @@ def run(arguments: Arguments) -> Figures:
         trainer.describe()
         if "dev" in splits:
             trainer.figures |= _score_dev(trainer, training.choose_threshold)
-    trainer.figures |= {"decision_threshold": trainer.model.config.decision_threshold}
+    config = trainer.model.config
+    trainer.figures |= {"decision_threshold": config.decision_threshold, "temperature": config.temperature}
     if training.do_predict:
         trainer.figures |= _score_test(trainer, splits["test"], arguments.data.show_predictions)
     trainer.figures |= score_syntax(trainer, treebank)
@@ -79,8 +81,10 @@ def load_records(arguments: Arguments) -> Splits:
     files = {"train": data.train_file, "dev": data.validation_file, "test": data.test_file}
     if data.dataset_name is None:
         return {name: read_file(path) for name, path in files.items() if needed[name] and path is not None}
-    wanted = [name for name in SPLITS if needed[name]]
-    found = load_splits(data.dataset_name, data.dataset_config_name, wanted)
+    selects = training.do_eval or training.eval_strategy != IntervalStrategy.NO or not training.do_train
+    wanted = [name for name in SPLITS if needed[name] and (name != "dev" or selects)]
+    welcome = ["dev"] if needed["dev"] else []
+    found = load_splits(data.dataset_name, data.dataset_config_name, wanted, welcome)
     return {name: records_of(rows, f"{data.dataset_name} {name}") for name, rows in found.items()}
 
 
@@ -131,6 +135,7 @@ def _prepare_folder(arguments: Arguments) -> str | None:
         return find_checkpoint(training, training.resume_from_checkpoint)
     if training.should_save:
         check_writable(folder)
+        keep_private(folder)
         if arguments.makes_model:
             check_vacant(folder, training.overwrite_output_dir)
     return None

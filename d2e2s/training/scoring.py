@@ -13,8 +13,7 @@ from ..data_scripts.records import Record, write_records
 from ..evaluation.calibration import calibration_figures, decoded, fit_temperature, pair_decisions
 from ..evaluation.syntax import evaluate_parser
 from ..evaluation.thresholds import choose_threshold, to_triplets, triplet_figures
-
-Figures = dict[str, Any]
+from .record import Figures
 
 
 def calibrate(trainer: Any, records: Sequence[Record] | None, temperature: bool = True) -> Figures:
@@ -28,8 +27,9 @@ def calibrate(trainer: Any, records: Sequence[Record] | None, temperature: bool 
         the figures of dev (`eval_*`), `temperature` and `decision_threshold`.
     """
     model, dataset = trainer.model, trainer.eval_dataset
-    model.to(trainer.args.device)  # where --bf16_full_eval has the Trainer put it when it predicts, no earlier
-    config, decisions = model.config, pair_decisions(model, trainer.batches(dataset))
+    config = model.config
+    with trainer.evaluation_precision():
+        decisions = pair_decisions(model, trainer.batches(dataset))
     if temperature:
         config.temperature = fit_temperature(decisions)
     order = np.argsort(trainer.longest_first(dataset), kind="stable")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,21 @@ class StepTrainer(Trainer):
             self._start_average()
         return self.optimizer
 
+    def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
+        """That of `lr_scheduler_type`.
+
+        Raises:
+            UserError: it lacks what it needs.
+        """
+        try:
+            return super().create_scheduler(*args, **kwargs)
+        except ValueError as error:
+            raise UserError(f"--lr_scheduler_type {self.args.lr_scheduler_type}: {error}") from error
+
     def _start_average(self) -> None:
         if not self.args.ema_decay:
             return
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            self.args.ema_decay = 0.0
             return logger.warning("weights that are sharded over processes are not averaged: --ema_decay has no effect")
         self.averaged = AveragedWeights(self.model, self.args.ema_decay)
         self.add_callback(self.averaged)
@@ -212,6 +222,35 @@ class StepTrainer(Trainer):
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         if not self.control.should_training_stop:  # else a resumed run has come to its end before
             super()._run_epoch(*args, **kwargs)
+
+    # --- number format
+
+    @contextmanager
+    def evaluation_precision(self) -> Iterator[None]:
+        """The model as an evaluation has it: on its device, in the number format of the arguments."""
+        args = self.args
+        with self._own_precision(), self.accelerator.autocast():
+            self.model.to(args.device)
+            if not self.is_in_train and (args.bf16_full_eval or args.fp16_full_eval):
+                self.model.to(torch.bfloat16 if args.bf16_full_eval else torch.float16)
+            yield
+
+    @contextmanager
+    def _own_precision(self) -> Iterator[None]:
+        """Weights are as before at its end: `--bf16_full_eval` rounds them in place, and they are saved later."""
+        if self.is_in_train or not (self.args.bf16_full_eval or self.args.fp16_full_eval):
+            yield
+            return
+        buffers = [(m, name, value) for m in self.model.modules() for name, value in m.named_buffers(recurse=False)]
+        weights = [(weight, weight.detach()) for weight in self.model.parameters()]
+        try:
+            yield
+        finally:
+            device = self.args.device  # where the Trainer has put the model only now
+            for weight, before in weights:
+                weight.data = before.to(device)
+            for module, name, before in buffers:
+                setattr(module, name, before.to(device))
 
 
 def _word_pieces(batch: Mapping[str, Tensor]) -> Sequence[tuple[int, ...]]:

@@ -28,21 +28,20 @@ from transformers.trainer_utils import (
     rotate_checkpoints,
 )
 
-from ..checkpoints import WEIGHTS, CheckpointError, all_or_nothing, check_writable, reading, seal, staged
+from ..checkpoints import WEIGHTS, CheckpointError, all_or_nothing, check_writable, keep_private, reading, seal, staged
 from ..collator_d2e2s import DataCollatorForTripletExtraction
 from ..data_scripts.files import write_json
 from ..data_scripts.records import Record
 from ..errors_d2e2s import UserError
 from ..evaluation.calibration import calibration_of
 from ..evaluation.thresholds import choose_threshold, triplet_figures
-from ..hub import keep_private
 from ..modeling_d2e2s import D2E2SForTripletExtraction
 from ..processing_d2e2s import D2E2SProcessor
 from ..reporting.card import write_card
 from .arguments import TripletTrainingArguments
 from .costs import Costs
 from .data import SPLITS, counts, labelled, lengths_of, name_of, records_of, split_of, tokenized
-from .distributed import end_together, own_class
+from .distributed import check_shared, end_together, own_class
 from .output_folder import RECIPE, check_recipe, clear, find_checkpoint, recipe, write_results
 from .record import Figures, Told, describe
 from .scoring import calibrate, score
@@ -80,6 +79,11 @@ class TripletTrainer(StepTrainer):
         train_dataset, eval_dataset: a `DatasetDict` gives its `train`, and its `validation` or `dev`.
         processing_class: the model's `D2E2SProcessor`.
         others: as of `Trainer`.
+
+    Attributes:
+        figures: the results so far, of a model that is finished. inputs, records: features of each set by its name
+            (`train`, `dev`, `test`, ...), and the records that they were made of.
+        place, told: folder or Hub name of the data, and what a command line said, for the results.
 
     Raises:
         UserError: data that is no records, or does not fit the model; or no `eval_dataset` to select by.
@@ -121,6 +125,8 @@ class TripletTrainer(StepTrainer):
                 "eval_dataset chooses epoch, temperature and threshold: give one, or train without "
                 '(eval_strategy="no", load_best_model_at_end=False)'
             )
+        if args.early_stopping_patience is not None and args.eval_strategy == IntervalStrategy.NO:
+            raise UserError("early_stopping_patience waits for a better dev figure: it needs an eval_strategy")
         collator: Any = data_collator or DataCollatorForTripletExtraction(processing_class, allow_unlabelled=True)
         super().__init__(
             model,
@@ -147,7 +153,8 @@ class TripletTrainer(StepTrainer):
         if rows is None or any(rows is known for known in self.inputs.values()):
             return rows
         if isinstance(rows, Mapping):
-            rows = split_of(rows, name if name in SPLITS else "test", f"the data given for {name}")
+            split = "dev" if name == "eval" else name if name in SPLITS else "test"
+            rows = split_of(rows, split, f"the data given for {name}")
         if isinstance(rows, datasets.IterableDataset):
             raise UserError(f"the data given for {name} is streamed: load it without streaming=True")
         if not isinstance(rows, datasets.Dataset):
@@ -158,6 +165,8 @@ class TripletTrainer(StepTrainer):
             records = records_of(rows, name)
             self.records[name] = records if name == "train" and self.trains_parser else labelled(records, name)
             rows = tokenized(self.processor, self.records[name], name)
+        elif name != "train" and None in (rows["labels"] if "labels" in rows.column_names else [None]):
+            raise UserError(f"the features given for {name} are not all labelled: leave out those without triplets")
         self.inputs[name] = rows
         return rows
 
@@ -200,16 +209,18 @@ class TripletTrainer(StepTrainer):
     def _begin(self, resume_from_checkpoint: str | bool | None) -> str | None:
         """The checkpoint to go on from; else the output folder is made ready for a new run."""
         folder, checkpoint = Path(str(self.args.output_dir)), None
+        if self.args.should_save:
+            check_writable(folder)
+            keep_private(folder)
         if resume_from_checkpoint:
             checkpoint = find_checkpoint(self.args, resume_from_checkpoint)
         if checkpoint is not None:
             check_recipe(checkpoint, self.args)
+        check_shared(folder)
+        self.describe()  # before the hours that training takes: cards of data may be unreadable
         self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            check_writable(folder)
-            keep_private(folder)
-            if checkpoint is None and self.args.overwrite_output_dir:
-                clear(folder)
+        if self.args.should_save and checkpoint is None and self.args.overwrite_output_dir:
+            clear(folder)
         self.accelerator.wait_for_everyone()
         return checkpoint
 
@@ -218,9 +229,11 @@ class TripletTrainer(StepTrainer):
 
         `train` calls this. Without training it is for what is made of trained models: an ensemble.
         """
-        self.describe()
+        if figures is None:
+            self.describe()
         self.figures |= figures or {}
         if self.is_world_process_zero():
+            keep_private(Path(str(self.args.output_dir)))
             for path in Path(str(self.args.output_dir)).glob("predictions_*.jsonl"):  # of the model that was there
                 path.unlink()
         if self.eval_dataset is not None:
@@ -256,7 +269,7 @@ class TripletTrainer(StepTrainer):
         While the model trains, dev chooses the threshold of its figures, which goes into the model. No other set does,
         whoever evaluates it: its figures are added to those of the finished model, if they have a prefix of their own.
         """
-        features = self._features(eval_dataset, metric_key_prefix)
+        features = self._features(eval_dataset, _apart(metric_key_prefix))
         if features is not None and features is not self.eval_dataset:
             figures = self.score(features, metric_key_prefix)
             self.log(figures)
@@ -269,7 +282,8 @@ class TripletTrainer(StepTrainer):
         finally:
             self.chooses = False
         if self.is_in_train:
-            self.model.config.decision_threshold = metrics[f"{metric_key_prefix}_threshold"]
+            config = self.model.config
+            config.decision_threshold = metrics.get(f"{metric_key_prefix}_threshold", config.decision_threshold)
         return metrics
 
     def score(self, rows: Any, name: str) -> Figures:
@@ -277,14 +291,14 @@ class TripletTrainer(StepTrainer):
 
         Once the model is finished, its predictions go into `predictions_NAME.jsonl`, if the set was given as records.
         """
-        features: Any = self._features(rows, name)
-        records = self.records.get(name)
+        features: Any = self._features(rows, _apart(name))
+        records = self.records.get(_apart(name))
         sizes = counts(name, records, self.model.config.max_span_width) if records else {}
         return sizes | score(self, features, records if self._keeps(name) else None, name)
 
     def _keeps(self, name: str) -> bool:
-        """Whether the figures of a set join those of the finished model: `eval` are those of dev."""
-        return bool(self.figures) and not self.is_in_train and name != "eval"
+        """Whether the figures of a set join those of the finished model: these are those of its training and of dev."""
+        return bool(self.figures) and not self.is_in_train and name not in ("train", "dev", "eval")
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """The card of the finished model, with its name on the Hub: each push would put a draft in its place."""
@@ -297,29 +311,16 @@ class TripletTrainer(StepTrainer):
         with decision_threshold(self.model.config, 0.0), self._average_in_use(), self._own_precision():
             return super().evaluation_loop(*args, **kwargs)
 
-    @contextmanager
-    def _own_precision(self) -> Iterator[None]:
-        """Weights are as before at its end: `--bf16_full_eval` rounds them in place, and they are saved later."""
-        if self.is_in_train or not (self.args.bf16_full_eval or self.args.fp16_full_eval):
-            yield
-            return
-        buffers = [(m, name, value) for m in self.model.modules() for name, value in m.named_buffers(recurse=False)]
-        weights = [(weight, weight.detach()) for weight in self.model.parameters()]
-        try:
-            yield
-        finally:
-            device = self.args.device  # where the Trainer has put the model only now
-            for weight, before in weights:
-                weight.data = before.to(device)
-            for module, name, before in buffers:
-                setattr(module, name, before.to(device))
-
     def predict(
         self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
     ) -> PredictionOutput:
         """Candidates, scores and gold rows in the order of a set of records or features, and the figures."""
-        dataset: Any = self._features(test_dataset, metric_key_prefix)
-        output: Any = super().predict(dataset, ignore_keys, metric_key_prefix)
+        dataset: Any = self._features(test_dataset, _apart(metric_key_prefix))
+        chooses, self.chooses = self.chooses, False  # also in a callback while dev is evaluated
+        try:
+            output: Any = super().predict(dataset, ignore_keys, metric_key_prefix)
+        finally:
+            self.chooses = chooses
         order = np.argsort(self.longest_first(dataset), kind="stable")
         rows, scores = output.predictions
         return output._replace(predictions=(rows[order], scores[order]), label_ids=output.label_ids[order])
@@ -407,6 +408,11 @@ class TripletTrainer(StepTrainer):
     def _load_rng_state(self, checkpoint: str | None) -> None:
         with reading(str(checkpoint)):
             super()._load_rng_state(checkpoint)
+
+
+def _apart(name: str) -> str:
+    """What a set to be scored is kept by: not in place of the training or dev set."""
+    return f"{name} to score" if name in ("train", "dev") else name
 
 
 @contextmanager
