@@ -181,7 +181,7 @@ def test_what_is_refused(folder: Path, data: DatasetDict, tmp_path: Path) -> Non
         make(folder, tmp_path / "out", DatasetDict({"train": data["train"]}), None)
     with pytest.raises(UserError, match="streaming"):
         make(folder, tmp_path / "out", data["train"].to_iterable_dataset(), data["validation"])
-    with pytest.raises(UserError, match="train row 1: tokens is None"):
+    with pytest.raises(UserError, match="build_model: row 1: tokens is None"):
         make(folder, tmp_path / "out", [{"id": "a", "triplets": []}], data["validation"])
     model, processor = build_model(str(folder / "encoder"), data["train"], **SMALL)
     with pytest.raises(UserError, match="processing_class"):

@@ -45,8 +45,8 @@ def build_model(encoder: str, records: Iterable[Record] = (), word_splitter: str
         OSError: there is no such encoder.
     """
     if isinstance(records, Mapping):
-        records = split_of(records, "train", "the data given to build_model")
-    records = check_records(records, "the data given to build_model:")
+        records = split_of(records, "train", "build_model")
+    records = check_records(records, "build_model:")
     labels = {"deprel_labels": relations_in(records), "sentiment_labels": sentiment_labels(records)}
     folder = resolve_encoder(encoder)
     with reading(folder):

@@ -71,8 +71,9 @@ def describe(model: D2E2SForTripletExtraction, training: TripletTrainingArgument
 
 def _origin(model: D2E2SForTripletExtraction) -> Figures:
     """Of a model that was loaded from a checkpoint, or else the name that its encoder has."""
-    if Path(model.name_or_path, RESULTS).is_file():
-        return checkpoint_origin(model.name_or_path)
+    folder = str(model.name_or_path or "")
+    if folder and Path(folder, RESULTS).is_file():
+        return checkpoint_origin(folder)
     encoder: Any = model.config.encoder_config
     if not encoder.name_or_path:
         return {"encoder": encoder.model_type, "base_model": None}

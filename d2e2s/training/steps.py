@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -228,11 +228,11 @@ class StepTrainer(Trainer):
     @contextmanager
     def evaluation_precision(self) -> Iterator[None]:
         """The model as an evaluation has it: on its device, in the number format of the arguments."""
-        args = self.args
+        args, model = self.args, cast(Any, self.model)
         with self._own_precision(), self.accelerator.autocast():
-            self.model.to(args.device)
+            model.to(args.device)
             if not self.is_in_train and (args.bf16_full_eval or args.fp16_full_eval):
-                self.model.to(torch.bfloat16 if args.bf16_full_eval else torch.float16)
+                model.to(torch.bfloat16 if args.bf16_full_eval else torch.float16)
             yield
 
     @contextmanager
