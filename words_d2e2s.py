@@ -40,7 +40,7 @@ _UNSPACED_CHARACTER = rf"[{_UNSPACED}]\p{{M}}*"
 # One character as a reader sees it (an emoji sequence, a letter with its accents), never white space.
 _GRAPHEME = r"(?=\S)\X"
 # Spaces of no width, soft hyphens, joiners and marks of direction: none of a word where they stand at its edge.
-_INVISIBLE = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+_INVISIBLE = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff"
 # Every repetition that may fail late is bounded: a text of any shape is split in linear time.
 _URL = r"(?i:https?://|www\.)[^\s<>\"]{0,2000}[^\s<>\"'’”.,;:!?)\]]"
 _EMAIL = r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}"
@@ -58,7 +58,8 @@ _RUNS = r"\.{2,}|-{2,}|``|''"
 _PUNCTUATION = r",;:?!()\[\]{}\"“”‘„‚«»‹›…—–¿¡،؛؟۔।॥。、！？，：；（）「」『』【】《》〈〉・%$€£¥₹#&@<>=|~^`"
 _LETTER = rf"[^\s.'’{_PUNCTUATION}\p{{So}}{_UNSPACED}]"
 # Stops without a space behind them: "good.The" in version 1. Version 2 parts runs of letters, "food.slow" and "food.I",
-# unless the right one ends a name: node.js, booking.com; and a number at the beginning of a line, "1.great".
+# unless the right one ends a name: node.js, booking.com; what no space belongs before, "food.好"; and the number of an
+# item, "1.great", but not "9.am".
 _STOP_1 = r"(?<=\p{Ll}\p{Ll}\.)\p{Lu}\p{Ll}"
 _ENDINGS = (
     "com|org|net|edu|gov|mil|int|info|biz|io|ai|co|tv|fm|uk|de|fr|es|nl|eu|ca|au|nz|jp|cn|ru|pl|ch|se|dk|fi|pt|br|mx"
@@ -68,8 +69,9 @@ _ENDINGS = (
 )
 _NAME = rf"(?:[\p{{L}}\p{{N}}_-]{{1,63}}\.){{0,4}}(?i:{_ENDINGS})(?![\p{{L}}\p{{N}}])"
 _STOP_2 = (
-    rf"(?:(?<=\p{{L}}\p{{L}}\.)(?!{_NAME})(?:\p{{L}}\p{{L}}|[aiAI](?![\p{{L}}\p{{N}}.]))"
-    rf"|(?<=(?:^|\n)\p{{N}}\.|(?:^|\n)\p{{N}}\p{{N}}\.)(?!{_NAME})\p{{Ll}}\p{{Ll}})"
+    rf"(?:[{_UNSPACED}]|(?<=[\p{{L}}'’]\p{{L}}\.)(?!{_NAME})(?:\p{{L}}\p{{L}}|[aiAI](?![\p{{L}}\p{{N}}.]))"
+    rf"|(?<=(?:^|\s)\p{{N}}\.|(?:^|\s)\p{{N}}\p{{N}}\.)(?!{_NAME}|(?i:[ap]m)(?!\p{{L}}))"
+    r"(?:\p{L}\p{L}|[AI](?![\p{L}\p{N}.])))"
 )
 
 
@@ -97,12 +99,12 @@ _PENN_1 = _penn(rf"(?:(?!{_NEGATION}|--)(?:{_LETTER}|{_inside(_STOP_1)}))+")
 _EDGE = r"*_\\•·‣⁃∙→\u2010-\u2012\u2212-"
 _CORE = rf"(?:(?!{_NEGATION}|--)(?:(?![{_EDGE}]){_LETTER}|{_inside(_STOP_2)}))"
 _PENN_2 = _penn(
-    rf"[{_INVISIBLE}]+|[*_]{{2,}}|(?<=^|\n)\+|(?:-(?=\d))?{_CORE}+"
-    rf"(?:(?!--)[{_EDGE}]{{1,9}}{_CORE}+)*(?:(?<=\d)-(?!-))?"
+    rf"[{_INVISIBLE}]+|[*_]{{2,}}|(?<=^|\n)\+|(?:-(?=\d))?(?![.,:'’]){_CORE}+"
+    rf"(?:(?!--)[{_EDGE}]{{1,9}}[{_INVISIBLE}]{{0,9}}(?![{_INVISIBLE}]){_CORE}+)*(?:(?<=\d)-(?!-))?"
 )
 _SPACED = rf"[[\p{{L}}\p{{M}}\p{{N}}]&&[^{_UNSPACED}]]+"
 _UNICODE_1 = _unicode("['’.-]", rf"[[\p{{L}}\p{{M}}\p{{N}}_]&&[^{_UNSPACED}]]+")
-_UNICODE_2 = _unicode(rf"(?:['’-]|_+|[{_INVISIBLE}]+|\.(?!{_STOP_2}))", _SPACED)
+_UNICODE_2 = _INITIALS + "|" + _unicode(rf"(?:['’-]|_+|[{_INVISIBLE}]+|\.(?!{_STOP_2}))", _SPACED)
 
 
 def _matches(pattern: str) -> PreTokenizer:

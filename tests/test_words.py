@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from d2e2s.words_d2e2s import WORD_SPLITTERS, WordSplitter, is_blank, pack_words, split_sentences
 
 
-# The benchmarks leave marks on some words (`*not*`, `spicy-`, `-the`), which version 2 takes off.
-@pytest.mark.parametrize(("version", "least"), [(1, 0.994), (2, 0.988)])
+# The benchmarks leave marks on some words (`*not*`, `spicy-`, `-the`, `2.The`), which version 2 takes off.
+@pytest.mark.parametrize(("version", "least"), [(1, 0.994), (2, 0.987)])
 @pytest.mark.parametrize("name", ["14res", "14lap", "15res"])
 def test_benchmark_sentences_come_back(shared_data: Path, name: str, version: int, least: float) -> None:
     files = sorted((shared_data / "aste_v2" / name).glob("*.txt"))
@@ -63,12 +63,17 @@ MARKED = [
     ("good.i did, food.I", "good . i did , food . I", "good.i did , food.I"),
     ("еда.плохо SLOW.BAD", "еда . плохо SLOW . BAD", "еда.плохо SLOW.BAD"),
     ("1.great\n2.slow", "1 . great 2 . slow", "1.great 2.slow"),
+    ("1.Good  2.I 10.Bad", "1 . Good 2 . I 10 . Bad", "1.Good 2.I 10.Bad"),
+    ("9.am 3.x 3.5mm 1.com", "9.am 3.x 3.5mm 1.com", "9.am 3.x 3.5mm 1.com"),
+    ("it's.slow don't.go", "it 's . slow do n't . go", "it 's .slow do n't .go"),
+    ("好.bad good.好", "好 . bad good . 好", "好 .bad good. 好"),
     ("v2.0 3.25 node.js", "v2.0 3.25 node.js", "v2.0 3.25 node.js"),
     ("booking.com bbc.co.uk a.txt", "booking.com bbc.co.uk a.txt", "booking.com bbc.co.uk a.txt"),
     ("e.g. a.m. U.S. Ph.D will.i.am", "e.g. a.m. U.S. Ph.D will.i.am", "e.g. a.m. U.S. Ph.D will.i.am"),
     ("http://a.b/c.great x.y@z.org", "http://a.b/c.great x.y@z.org", "http://a.b/c.great x.y@z.org"),
     ("food\u200b \u00adwas\u200d.", "food was .", "food\u200b \u00adwas\u200d ."),
     ("\u200b-great\ufeff \u2060", "- great", "\u200b-great\ufeff \u2060"),
+    ("great-\u200b food\u034f", "great - food", "great-\u200b food\u034f"),
     ("fo\u200bod 👨‍👩‍👧", "fo\u200bod 👨‍👩‍👧", "fo\u200bod 👨‍👩‍👧"),
 ]
 
@@ -87,6 +92,7 @@ def test_marks_around_words_are_none_of_them(text: str, words: str, before: str)
     [
         ("_great_ -screen a_b", "_ great _ - screen a_b"),
         ("food.slow node.js v2.0", "food . slow node.js v2.0"),
+        ("it's.slow e.g. a.m. in U.S.", "it's . slow e.g. a.m. in U.S."),
         ("می\u200cخواهم food\u200b", "می\u200cخواهم food"),
     ],
 )
