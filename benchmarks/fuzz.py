@@ -31,13 +31,19 @@ from hypothesis import strategies as st
 
 from d2e2s.checkpoints import SUMS, check
 from d2e2s.configuration_d2e2s import D2E2SConfig
-from d2e2s.data_scripts.annotations import Converter, Report, parse_arguments
-from d2e2s.data_scripts.from_doccano import read_doccano
+from d2e2s.data_scripts import from_strings
+from d2e2s.data_scripts.annotations import parse_arguments
+from d2e2s.data_scripts.converter import Converter
+from d2e2s.data_scripts.documents import Document, Report, Span
+from d2e2s.data_scripts.from_aste_text import read_split
+from d2e2s.data_scripts.from_doccano import off_borders, read_doccano, realigned
 from d2e2s.data_scripts.from_label_studio import read_label_studio
+from d2e2s.data_scripts.join import join
+from d2e2s.data_scripts.overlap import letters
 from d2e2s.data_scripts.parse_repair import read_arcs, transfer
 from d2e2s.data_scripts.prepare_aste_v2 import ParseBook, parse_line
 from d2e2s.data_scripts.read_conllu import read_conllu
-from d2e2s.data_scripts.records import is_tree, read_records, validate_record, write_records
+from d2e2s.data_scripts.records import check_records, is_tree, read_records, validate_record, write_records
 from d2e2s.errors import UserError
 from d2e2s.prediction.tables import check_columns, read_table
 from d2e2s.prediction.text_lines import TEXT_COLUMN
@@ -258,6 +264,46 @@ DOCCANO = st.fixed_dictionaries(
     }
 )
 
+CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(['"', ",", '""', "007", "NA"])
+PLAIN_CELLS = st.text("abc 7", min_size=1, max_size=8)
+CSV_LINES = st.tuples(PLAIN_CELLS, PLAIN_CELLS).map(",".join) | st.lists(CELLS, max_size=3).map(",".join)
+
+# Sets that give strings: each in its forms, with terms that stand in the text, elsewhere, several times, or nowhere.
+STRING_TEXTS = st.sampled_from(["Good food, bad food.", "The FOOD was good!", "食 good 食", "good\u200b food"]) | TEXTS
+TERMS = st.sampled_from(["food", "good", "bad food", "NULL", "", "oo", "食", "x"]) | st.text(max_size=4)
+SENTIMENTS = st.sampled_from(["positive", "NEG", "neutral", "7.5#6.2", "0#1", "conflict"]) | WORDS
+QUADS = st.lists(st.tuples(TERMS, WORDS, SENTIMENTS, TERMS) | st.tuples(TERMS, TERMS, SENTIMENTS), max_size=3)
+ASQP_LINES = st.tuples(STRING_TEXTS, QUADS.map(repr) | spoiled(VALUES).map(repr)).map("####".join)
+RANGES = st.tuples(st.integers(-1, 4), st.integers(-1, 4)).map(lambda pair: f"{pair[0]},{pair[1]}")
+ACOS_QUADS = st.tuples(RANGES, st.just("FOOD#X"), st.sampled_from("0123"), RANGES).map(" ".join)
+ACOS_LINES = st.lists(ACOS_QUADS, max_size=3).map(lambda quads: "\t".join(["good food , bad", *quads]))
+STRING_OBJECTS = st.fixed_dictionaries(
+    {
+        "ID": WORDS,
+        "Text": STRING_TEXTS,
+        "Quadruplet": st.lists(
+            st.fixed_dictionaries({"Aspect": TERMS | st.none(), "Opinion": TERMS, "VA": SENTIMENTS}), max_size=3
+        ),
+    }
+)
+STRING_ROWS = st.tuples(STRING_TEXTS.map(lambda text: f'"{text}"'), TERMS, TERMS, SENTIMENTS).map(",".join)
+STRING_CSV = st.tuples(
+    st.sampled_from(["text,aspect,opinion,sentiment", "text, aspect, opinion, sentiment", "text,aspect"]),
+    lines_of(STRING_ROWS | CSV_LINES),
+).map("\n".join)
+HOW = st.sampled_from(["stop", "skip", "unknown"])
+
+# Few sentences, so that files share them.
+SHARED = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(["a", "b"]) | WORDS,
+        "tokens": st.sampled_from([["good"], ["Good"], ["go", "od"], ["bad", "food"]]),
+        "triplets": st.sampled_from([None, [], [{"aspect": [0, 1], "opinion": [0, 1], "sentiment": "POS"}]]),
+    }
+)
+RECORD_FILES = lines_of(as_json(SHARED | SHARED | SHARED | spoiled(SHARED)))
+LINED_TEXTS = st.lists(st.sampled_from(["good", "food", " ", "\n", "\r\n", "\r", "é", "."]), max_size=9).map("".join)
+
 MARKED_WORDS = st.sampled_from(
     [
         "good",
@@ -280,9 +326,6 @@ MARKED_WORDS = st.sampled_from(
         "\u0301",
     ]
 )
-CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(['"', ",", '""', "007", "NA"])
-PLAIN_CELLS = st.text("abc 7", min_size=1, max_size=8)
-CSV_LINES = st.tuples(PLAIN_CELLS, PLAIN_CELLS).map(",".join) | st.lists(CELLS, max_size=3).map(",".join)
 HEADERS = st.sampled_from(["text,id", "id, text", "text ,id", "id", "text,text ", '"text', "\ufefftext,id"])
 CSV = st.tuples(HEADERS, lines_of(CSV_LINES)).map("\n".join)
 NO_TEXTS = st.none() | st.just(float("nan"))
@@ -344,6 +387,66 @@ def convert(read: Callable[..., Any], on_error: str) -> Callable[[bytes, Path], 
                 validate_record(record, "x")
 
     return run
+
+
+def place_strings(suffix: str) -> Callable[[tuple[str, str, bytes], Path], None]:
+    def run(value: tuple[str, str, bytes], folder: Path) -> None:
+        on_error, implicit, content = value
+        path = write(folder / f"x{suffix}", content)
+        words = ["--input", str(path), "--output_dir", str(folder), "--on_error", on_error, "--implicit", implicit]
+        options, report = from_strings.parse_arguments(words), Report(on_error)
+        to_records = Converter(options, report)
+        for document in from_strings.read_strings(path, options, report):
+            assert all(0 <= span.start < span.end <= len(document.text) for span in document.spans.values())
+            before = len(report.findings)
+            rows = to_records(document)
+            for record in rows:
+                validate_record(record, "x")
+            kept = sum(len(record["triplets"] or []) for record in rows)
+            assert kept == len(document.links) or len(report.findings) > before, "a triplet is lost"
+
+    return run
+
+
+def read_aste_split(value: tuple[str, str, bytes], folder: Path) -> None:
+    on_error, implicit, content = value
+    options = argparse.Namespace(on_error=on_error, implicit=implicit, sentiments=[], max_words=3, max_span_width=2)
+    found, report = read_split("x", "train", write(folder / "x.txt", content), options)
+    assert report.faults or len({record["id"] for record in found}) == len(found)
+    for record in found:
+        validate_record(record, "x")
+        assert len(record["tokens"]) <= options.max_words
+
+
+def check_rows(rows: list[dict[str, Any]], folder: Path) -> None:
+    found = check_records(rows, "x")
+    write_records(folder / "x.jsonl", found)
+    assert len(read_records(folder / "x.jsonl")) == len(rows)
+
+
+def realign(value: tuple[str, list[tuple[int, int]]], folder: Path) -> None:
+    text, places = value
+    spans = {str(number): Span(*place, ["Aspect"]) for number, place in enumerate(places)}
+    document, report = Document("x", "x", text, dict(spans), []), Report()
+    found = realigned(document, report).spans
+    faults, left = (sum(off_borders(text, *span[:2]) for span in some.values()) for some in (spans, found))
+    assert document.text == text and found.keys() == spans.keys()
+    assert found == spans or (left < faults and report.findings)
+    assert found == spans or all(0 <= span.start < span.end <= len(text) for span in found.values())
+
+
+def join_files(contents: tuple[str, str, str], folder: Path) -> None:
+    paths = [folder / name / "train.jsonl" for name in ("one", "two", "held")]
+    for path, content in zip(paths, contents, strict=True):
+        path.parent.mkdir()
+        write(path, content.encode())
+    joined, sources = join(paths[:2], paths[2:])
+    held = {letters(record["tokens"]) for record in read_records(paths[2])}
+    sentences = [letters(record["tokens"]) for record in joined]
+    assert len(set(sentences)) == len(sentences) == len({record["id"] for record in joined})
+    assert held.isdisjoint(sentences)
+    counted = sum(source.sentences + len(source.held_out) + len(source.elsewhere) for source in sources)
+    assert counted == sum(len(read_records(path)) for path in paths[:2])
 
 
 def read_rows(suffix: str) -> Callable[[bytes, Path], None]:
@@ -415,6 +518,15 @@ READERS: dict[str, Reader] = {
     ),
     "doccano": Reader(damaged(lines_of(as_json(spoiled(DOCCANO)))), convert(read_doccano, "stop")),
     "doccano_skip": Reader(damaged(lines_of(as_json(spoiled(DOCCANO)))), convert(read_doccano, "skip")),
+    "strings_lines": Reader(st.tuples(HOW, HOW, damaged(lines_of(ASQP_LINES | ACOS_LINES))), place_strings(".txt")),
+    "strings_json": Reader(
+        st.tuples(HOW, HOW, damaged(lines_of(as_json(spoiled(STRING_OBJECTS))))), place_strings(".jsonl")
+    ),
+    "strings_table": Reader(st.tuples(HOW, HOW, damaged(any_line_ends(STRING_CSV))), place_strings(".csv")),
+    "aste_split": Reader(st.tuples(HOW, HOW, damaged(lines_of(ASTE_LINES))), read_aste_split),
+    "rows": Reader(st.lists(spoiled(records()).filter(lambda row: isinstance(row, dict)), max_size=3), check_rows),
+    "line_ends": Reader(st.tuples(LINED_TEXTS, st.lists(st.tuples(OFFSETS, OFFSETS), max_size=3)), realign),
+    "join": Reader(st.tuples(RECORD_FILES, RECORD_FILES, RECORD_FILES), join_files),
     "table_csv": Reader(damaged(any_line_ends(CSV)), read_rows(".csv")),
     "table_tsv": Reader(damaged(any_line_ends(CSV.map(lambda text: text.replace(",", "\t")))), read_rows(".tsv")),
     "table_jsonl": Reader(damaged(any_line_ends(JSON_ROWS)), read_rows(".jsonl")),

@@ -21,7 +21,7 @@ EXAMPLES = 30
 def test_reader(name: str) -> None:
     outcome = fuzz(READERS[name], EXAMPLES, number=1)
     assert not outcome.failures, json.dumps(outcome.kinds, indent=1)
-    assert outcome.refused or name == "words"  # any text has words
+    assert outcome.refused or name in ("words", "line_ends")  # any text has words, any offsets may be right
     assert outcome.examples >= EXAMPLES // 2 and outcome.accepted + outcome.refused == outcome.examples
 
 
