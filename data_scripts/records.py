@@ -94,7 +94,7 @@ def validate_record(record: Record, where: str, sentiments: Collection[str] | No
     Raises:
         RecordError: the first fault found, with place, what is wrong and what was expected.
     """
-    if not isinstance(record.get("id"), str):
+    if not isinstance(record.get("id"), str) or not is_utf8(record["id"]):
         raise RecordError(where, f"id is {record.get('id')!r}", "a string")
     _check_tokens(record.get("tokens"), where)
     _check_tree(record, where)

@@ -228,3 +228,8 @@ def _no_more_than(row: Record) -> Iterator[Record]:
     """Rows that take long to make: after a bad one no more are asked for."""
     yield row
     pytest.fail("asked for another record")
+
+
+def test_an_id_that_cannot_be_written_is_refused() -> None:
+    with pytest.raises(RecordError, match=r"id is '\\ud800'; expected a string"):
+        validate_record({"id": "\ud800", "tokens": ["a"], "triplets": []}, "here")
