@@ -55,6 +55,12 @@ def test_indices_are_lists_and_with_a_sub_domain_ranges() -> None:
         parse_line(RANGE.replace("[1, 3]", "[1, 2, 3]"), "x:1", True)
 
 
+def test_negations_are_cut_as_in_raw_text() -> None:
+    line = parse_line("Fans don 't last , it Can 't 't n 't .####[([0], [1, 2, 3], 'NEG')]", "x:1")
+    assert " ".join(line.tokens) == "Fans do n't last , it Ca n't 't n 't ."
+    assert line.triplets == [triplet([0, 1], [1, 4], "NEG")]
+
+
 @pytest.mark.parametrize(
     ("word", "label"), [("Positive", "POS"), ("negative", "NEG"), ("NEUTRAL", "NEU"), ("pos", "POS")]
 )
@@ -240,4 +246,6 @@ def test_public_sets(
     words = [word for row in rows for word in row["tokens"]]
     lines = [line.split("####")[0].split() for line in raw.splitlines()]
     bad = {int(fault.split(":")[1]) for fault in faults}
-    assert words == [word for number, line in enumerate(lines, start=1) if number not in bad for word in line]
+    raw_words = [word for number, line in enumerate(lines, start=1) if number not in bad for word in line]
+    assert len(words) == len(raw_words) and "".join(words) == "".join(raw_words)
+    assert (words != raw_words) == (folder == "dmaste/home") and "'t" not in words
