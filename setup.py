@@ -16,8 +16,10 @@ class BuildWithTravellingFiles(build_py):
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
+            package = Path(self.build_lib) / "d2e2s"
             for path in ROOT.glob("*_d2e2s.py"):
-                self.copy_file(str(path), str(Path(self.build_lib) / "d2e2s" / path.name))
+                for folder in (package, package / "reviews-en"):  # the model in the box carries its code too
+                    self.copy_file(str(path), str(folder / path.name))
 
 
 extras = {
@@ -65,9 +67,15 @@ setup(
     packages=[*find_packages(str(ROOT), include=["d2e2s*"]), *(f"d2e2s.{name}" for name in INSIDE)],
     cmdclass={"build_py": BuildWithTravellingFiles},
     package_data={
-        "d2e2s": ["py.typed"],
+        "d2e2s": [
+            "py.typed",
+            "reviews_en/*.json",
+            "reviews_en/*.safetensors",
+            "reviews_en/*.md",
+            "reviews_en/SHA256SUMS",
+        ],
         "d2e2s.reporting": ["templates/*"],
-        "d2e2s.data_scripts": ["sample_corpus/*"],
+        "d2e2s.data_scripts": ["sample_corpus/*", "*.yaml"],
     },
     install_requires=[
         # The lower bounds are the pins of lowest.txt, with which CI runs too.

@@ -17,11 +17,13 @@ if not Path(__file__).with_name("modeling_d2e2s.py").is_file():
     __path__.append(str(Path(__file__).parents[1]))
 
 if TYPE_CHECKING:
+    from .box import reviews_en as reviews_en
     from .collator_d2e2s import DataCollatorForTripletExtraction as DataCollatorForTripletExtraction
     from .configuration_d2e2s import D2E2SConfig as D2E2SConfig
     from .modeling_d2e2s import D2E2SForTripletExtraction as D2E2SForTripletExtraction
     from .modeling_d2e2s import D2E2SModel as D2E2SModel
     from .pipeline_d2e2s import TripletExtractionPipeline as TripletExtractionPipeline
+    from .prediction.predict import load_pipeline as load_pipeline
     from .processing_d2e2s import D2E2SProcessor as D2E2SProcessor
     from .training.arguments import TripletTrainingArguments as TripletTrainingArguments
     from .training.models import build_model as build_model
@@ -40,6 +42,8 @@ _HOMES = {
     "TripletTrainer": "training.trainer",
     "TripletTrainingArguments": "training.arguments",
     "build_model": "training.models",
+    "load_pipeline": "prediction.predict",
+    "reviews_en": "box",
 }
 __all__ = list(_HOMES)
 

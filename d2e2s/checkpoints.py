@@ -21,6 +21,7 @@ from transformers.utils import CONFIG_NAME
 
 # From the package itself, whose first access registers them: no code of a checkpoint is asked for.
 from . import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor
+from .box import resolve_model
 from .data_scripts.files import sha256, to_disk, write_marked, write_text
 from .encoders import fit_window
 from .errors_d2e2s import UserError
@@ -119,7 +120,7 @@ def load_checkpoint(
     """The model of a checkpoint, its files compared with their checksums, and its processor.
 
     Args:
-        name: folder or Hub name.
+        name: folder or Hub name; `reviews-en` is the model in the box.
         dtype: as for `from_pretrained`.
         overrides: fields of the configuration in place of the checkpoint's.
         may_start_anew: what the checkpoint has no fitting weights for starts anew, which is said; else it is refused.
@@ -129,7 +130,7 @@ def load_checkpoint(
         UserError: another kind of model, or overrides that cannot be set.
         OSError: there is no such checkpoint.
     """
-    overrides = dict(overrides or {})
+    overrides, name = dict(overrides or {}), resolve_model(name)
     check_model(name)
     with reading(name):
         kind = PreTrainedConfig.get_config_dict(name)[0].get("model_type")

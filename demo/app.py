@@ -21,9 +21,10 @@ from datasets import Features
 from markupsafe import Markup
 
 from d2e2s import TripletExtractionPipeline
+from d2e2s.box import REVIEWS_EN
 from d2e2s.errors import UserError
 from d2e2s.prediction.parts import FORMATS
-from d2e2s.prediction.predict import QUICKSTART, load_pipeline, model_or_quickstart, predicted
+from d2e2s.prediction.predict import load_pipeline, predicted
 from d2e2s.prediction.tables import OUTPUT_COLUMN, Columns, read_table
 from d2e2s.prediction.text_lines import TEXT_COLUMN
 from d2e2s.prediction.writers import TRIPLET_COLUMNS, TRIPLETS, triplet_cells, write_table
@@ -275,12 +276,16 @@ def launch(model: str, host: str | None = None, port: int | None = None, **optio
 def run(options: argparse.Namespace) -> None:
     """Serve the demo until it is stopped."""
     transformers.logging.disable_progress_bar()
-    launch(model_or_quickstart(options.model), options.host, options.port)
+    launch(options.model, options.host, options.port)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    model = os.environ.get("D2E2S_MODEL")
-    add("--model", default=model, help=f"folder or Hub name of a checkpoint (default: $D2E2S_MODEL, or {QUICKSTART})")
+    model = os.environ.get("D2E2S_MODEL", REVIEWS_EN)
+    add(
+        "--model",
+        default=model,
+        help="folder or Hub name of a checkpoint (default: $D2E2S_MODEL, or reviews-en)",
+    )
     add("--port", type=int, help="default: the first free one from 7860")
     add("--host", help="address to listen on (default: this computer only; 0.0.0.0: the whole network)")

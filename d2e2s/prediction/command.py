@@ -1,6 +1,6 @@
 """Triplets for texts of the command line, or for a column of a file, into a file that keeps every column.
 
-d2e2s predict "The food was great but the service was slow." --model outputs/quickstart
+d2e2s predict "The food was great but the service was slow."
 d2e2s predict reviews.csv --text_column review --out triplets.jsonl
 cat reviews.txt | d2e2s predict - --model outputs/14res
 d2e2s predict reviews/ --out predictions/ --model outputs/14res
@@ -21,11 +21,12 @@ from datasets import Features, Value
 from rich.console import Console
 from rich.text import Text
 
+from ..box import REVIEWS_EN
 from ..errors_d2e2s import UserError
 from ..words_d2e2s import is_blank
 from .corpus import predict_corpus
 from .parts import FORMATS
-from .predict import QUICKSTART, load_pipeline, model_or_quickstart, predicted, say_missing, write_predictions
+from .predict import load_pipeline, predicted, say_missing, write_predictions
 from .tables import OUTPUT_COLUMN, STDIN, Table, check_columns, read_stdin, read_table
 from .text_lines import TEXT_COLUMN
 from .writers import check_output, rows_of, to_json
@@ -47,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT|FILE|-",
         help=f"texts; one file ({kinds}); - for standard input, a text a line; files and folders for --out FOLDER",
     )
-    add("--model", help=f"folder or Hub name of a D2E2S checkpoint; default: {QUICKSTART}, if it was trained")
+    add(
+        "--model",
+        default=REVIEWS_EN,
+        help="folder or Hub name of a checkpoint (default: %(default)s, in the box)",
+    )
     add("--out", metavar="FILE", help="write rows and triplets to this .jsonl, .parquet or .csv file, or folder")
     add("--text_column", default=TEXT_COLUMN, help="column with the text, or lists of words (default: %(default)s)")
     add("--output_column", default=OUTPUT_COLUMN, help="column for the triplets (default: %(default)s)")
@@ -108,8 +113,7 @@ def predict(arguments: argparse.Namespace) -> None:
     check_columns(table, *columns)
     if arguments.out is not None:
         check_output(arguments.out, table.name)
-    model = model_or_quickstart(arguments.model)
-    extract = load_pipeline(model, arguments.device, arguments.dtype, batch_size=arguments.batch_size)
+    extract = load_pipeline(arguments.model, arguments.device, arguments.dtype, batch_size=arguments.batch_size)
     if arguments.out is not None:
         write_predictions(extract, table, arguments.out, *columns, **options)
     else:
@@ -131,7 +135,7 @@ def _run_corpus(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     if STDIN in arguments.inputs:
         raise UserError("standard input (-) goes into one file: give --out a file such as triplets.jsonl")
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    predict_corpus(arguments.inputs, arguments.out, model_or_quickstart(arguments.model), **given, **options)
+    predict_corpus(arguments.inputs, arguments.out, arguments.model, **given, **options)
 
 
 def _input_table(inputs: Sequence[str]) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import torch
 from datasets import Features
 from tqdm.auto import tqdm
 
+from ..box import REVIEWS_EN
 from ..checkpoints import load_checkpoint
 from ..errors_d2e2s import UserError
 from ..pipeline_d2e2s import TASK, TripletExtractionPipeline
@@ -18,18 +18,16 @@ from .tables import OUTPUT_COLUMN, Columns, Table, check_columns
 from .text_lines import TEXT_COLUMN
 from .writers import TRIPLETS, write_table
 
-QUICKSTART = "outputs/quickstart"
-
 Batch = TypeVar("Batch")
 
 
 def load_pipeline(
-    model: str, device: str | int | torch.device | None = None, dtype: str = "auto", **options: Any
+    model: str = REVIEWS_EN, device: str | int | torch.device | None = None, dtype: str = "auto", **options: Any
 ) -> TripletExtractionPipeline:
     """The pipeline of a checkpoint, with the code of this package.
 
     Args:
-        model: folder or Hub name of a D2E2S checkpoint.
+        model: folder or Hub name of a D2E2S checkpoint; the model in the box if none is named.
         device, options: as for `TripletExtractionPipeline`; no device = the first accelerator there is, or the CPU.
         dtype: as for `from_pretrained`.
 
@@ -97,19 +95,3 @@ def write_predictions(
     batches = with_progress(extract, predicted(extract, table, text_column, output_column, **options))
     features = Features({**table.features, output_column: TRIPLETS})
     write_table(output_path, batches, features, table.as_json, output_column)
-
-
-def model_or_quickstart(name: str | None) -> str:
-    """The model that was named, or else that of the quick start.
-
-    Raises:
-        UserError: none was named, and that one was not trained.
-    """
-    if name is not None:
-        return name
-    if os.path.isfile(os.path.join(QUICKSTART, "config.json")):
-        return QUICKSTART
-    raise UserError(
-        f"no model: give --model (folder or Hub name of a D2E2S checkpoint), or train {QUICKSTART}: "
-        "python run_aste.py configs/quickstart.yaml"
-    )

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
+from ..box import resolve_model
 from ..checkpoints import load_checkpoint, reading
 from ..data_scripts.records import Record, check_records, sentiment_labels
 from ..encoders import encoder_origin, fit_window, hub_name, resolve_encoder
@@ -72,6 +73,7 @@ def continue_from(path: str, overrides: Mapping[str, Any], trains: bool) -> Mode
     Raises:
         UserError: an ensemble that is to be trained; else see `load_checkpoint`.
     """
+    path = resolve_model(path)
     model, processor = load_checkpoint(path, torch.float32, overrides, may_start_anew=trains)
     if trains and model.config.others:
         raise UserError(f"{path}: an ensemble is not trained as one; train its models, each by itself")
