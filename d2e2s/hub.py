@@ -20,6 +20,7 @@ from .data_scripts.dataset_card import UNKNOWN_LICENCE, read_dataset_card
 from .errors_d2e2s import UserError
 from .evaluation.results import RESULTS
 from .reporting.card import add_card_arguments, write_card
+from .serving.endpoint import write_endpoint
 
 # A file that only a folder of that kind has, and the Hub's name of the kind.
 KINDS = {"app.py": "space", "config.json": "model", "*.jsonl": "dataset", "*.parquet": "dataset"}
@@ -64,6 +65,7 @@ def push(
     kind = kind_of(folder)
     if kind == "model":
         check_pushable(folder)
+        write_endpoint(folder)
         write_card(folder, repository, seeds, licence)
     elif kind == "dataset":
         check_dataset(folder, private)

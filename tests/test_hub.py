@@ -27,6 +27,7 @@ from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPi
 from d2e2s.checkpoints import keep_private
 from d2e2s.data_scripts.dataset_card import write_dataset_card
 from d2e2s.data_scripts.records import read_records, write_records
+from d2e2s.prediction.predict import load_pipeline
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
@@ -36,8 +37,10 @@ WHOLE = {
     "README.md",
     "all_results.json",
     "config.json",
+    "handler.py",
     "model.safetensors",
     "processor_config.json",
+    "requirements.txt",
     "tokenizer.json",
     "tokenizer_config.json",
     *(f"{name}_d2e2s.py" for name in ("configuration", "modeling", "pipeline", "processing", "spans", "graph")),
@@ -55,6 +58,16 @@ with torch.inference_mode():
     scores = model(**processor(words=[text.split()], return_tensors="pt"), threshold=0.0).scores
 extract = pipeline(model=name, trust_remote_code=True)
 print(json.dumps({"scores": scores.tolist(), "triplets": extract(text, threshold=0.0)}))
+"""
+
+ENDPOINT = """
+import json
+sys.path.insert(0, sys.argv[1])
+from handler import EndpointHandler
+
+handler = EndpointHandler(sys.argv[1])
+found = handler({"inputs": sys.argv[2], "parameters": {"threshold": 0.0}})
+print(json.dumps([found, handler({"inputs": 3})]))
 """
 
 LOAD_DATA = """
@@ -186,6 +199,28 @@ def test_trainer_pushes_what_a_fresh_process_loads_by_name(
     assert not hub.requests
 
 
+@pytest.mark.slow
+def test_trains_on_data_that_was_pushed_by_its_name_and_offline_from_the_cache(
+    hub: HubDouble, trained: Path, tmp_path: Path
+) -> None:
+    assert cli.main(["push", str(trained.parent / "data"), "someone/reviews"]) == 0
+    values = {"dataset_name": "someone/reviews", "encoder_name_or_path": trained.parent / "encoder", "max_steps": 2}
+    flags = {"do_train": True, "do_predict": True, "use_cpu": True, "disable_tqdm": True, "head_size": 16}
+    words = [f"--{name}={value}" for name, value in {**values, **flags}.items()]
+    assert train([*words, f"--output_dir={tmp_path / 'online'}"]) == 0
+    first = json.loads((tmp_path / "online" / "all_results.json").read_text(encoding="utf-8"))
+    assert first["data_label"] == "someone/reviews" and first["data_card"]["licence"] == "cc0-1.0"
+    assert (first["train_sentences"], first["test_sentences"]) == (12, 12)
+    hub.requests.clear()
+    command = [sys.executable, "-m", "d2e2s.cli", "train", *words, f"--output_dir={tmp_path / 'offline'}"]
+    done = subprocess.run(
+        command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    again = json.loads((tmp_path / "offline" / "all_results.json").read_text(encoding="utf-8"))
+    assert not hub.requests and again["test_triplet_f1"] == first["test_triplet_f1"]
+
+
 # --- push -------------------------------------------------------------------------------------------------
 
 
@@ -200,6 +235,19 @@ def test_saved_folder_is_pushed_whole_with_its_card(hub: HubDouble, trained: Pat
     card = ModelCard(repository.files["README.md"].decode())
     assert card.data.license == "apache-2.0"
     assert 'pipeline(model="someone/pushed", trust_remote_code=True)' in card.text
+
+
+@pytest.mark.slow
+def test_an_endpoint_answers_from_what_was_pushed(hub: HubDouble, trained: Path, tmp_path: Path) -> None:
+    """As an inference endpoint does it: the repository's files in a folder, its handler, and no package of ours."""
+    assert cli.main(["push", str(trained), "someone/pushed"]) == 0
+    for name, content in hub.repositories["models", "someone/pushed"].files.items():
+        (tmp_path / name).write_bytes(content)
+    printed = run_elsewhere(ENDPOINT, tmp_path, str(tmp_path), TEXT)
+    expected = load_pipeline(str(trained), device="cpu")(TEXT, threshold=0.0)
+    found, error = json.loads(printed)
+    assert [one["aspect"] for one in found] == [one["aspect"] for one in expected] and found
+    assert error["error"].startswith("inputs are no text and no list of texts; expected")
 
 
 def test_hub_accepts_the_card(hub: HubDouble, trained: Path) -> None:

@@ -38,6 +38,7 @@ from ..evaluation.thresholds import choose_threshold, triplet_figures
 from ..modeling_d2e2s import D2E2SForTripletExtraction
 from ..processing_d2e2s import D2E2SProcessor
 from ..reporting.card import write_card
+from ..serving.endpoint import write_endpoint
 from .arguments import TripletTrainingArguments
 from .costs import Costs
 from .data import SPLITS, counts, labelled, lengths_of, name_of, records_of, split_of, tokenized
@@ -352,7 +353,7 @@ class TripletTrainer(StepTrainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Model and processor with the checksum of the weights, all at once in place of what stood there.
 
-        Without the pickled arguments that the Trainer adds (nothing reads them).
+        Without the pickled arguments that the Trainer adds (nothing reads them), with what an endpoint needs.
 
         Raises:
             OSError: it cannot be written; what stood there is as it was.
@@ -362,6 +363,7 @@ class TripletTrainer(StepTrainer):
             super().save_model(str(new), _internal_call=True)
             if self.args.should_save:
                 (new / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+                write_endpoint(new)
                 seal(new, WEIGHTS)
         if self.args.push_to_hub and not _internal_call:
             self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)

@@ -1,0 +1,1 @@
+"""Models behind an address: what an endpoint needs."""
