@@ -28,10 +28,10 @@ extras = {
     "data": ["pooch>=1.8"],
     "parse": ["spacy>=3.7"],
     "stanza": ["stanza>=1.8"],
-    "report": ["jinja2>=3.1", "matplotlib>=3.8", "spacy>=3.7"],
+    "report": ["matplotlib>=3.8", "spacy>=3.7"],
     "study": ["scipy>=1.15", "matplotlib>=3.8"],
     "search": ["optuna>=4.0"],
-    "demo": ["gradio>=6.0", "jinja2>=3.1", "spacy>=3.7"],
+    "demo": ["gradio>=6.0", "spacy>=3.7"],
     "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27", "nbclient>=0.10", "ipykernel>=6.29"],
     "lint": ["ruff>=0.9", "mypy>=1.14", "basedpyright>=1.30", "types-PyYAML>=6.0", "setuptools>=77"],
 }
@@ -39,6 +39,7 @@ extras["bench"] = [*extras["report"], "psutil>=5.9"]
 extras["test"] = [
     "pytest>=8.0",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     *extras["embedded"],
     *extras["data"],
@@ -92,6 +93,8 @@ setup(
         "pyarrow>=17.0.0",
         "rich>=13.0.0",
         "tqdm>=4.66.3",
+        "jinja2>=3.1.2",
+        "inflect>=7.0.0",
         # tokenizers of DeBERTa-v3 and XLM-R
         "sentencepiece>=0.2.1",
         "protobuf>=4.25.8",

@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,12 @@ from d2e2s.prediction.parts import FORMATS
 from d2e2s.prediction.predict import load_pipeline, predicted
 from d2e2s.prediction.tables import OUTPUT_COLUMN, Columns, read_table
 from d2e2s.prediction.text_lines import TEXT_COLUMN
-from d2e2s.prediction.writers import TRIPLET_COLUMNS, TRIPLETS, triplet_cells, write_table
+from d2e2s.prediction.writers import TRIPLET_COLUMNS, TRIPLETS, rows_of, triplet_cells, write_table
 from d2e2s.reporting import drawing
 from d2e2s.reporting.markdown import asset, style
+from d2e2s.summaries.counts import Review, Summary
+from d2e2s.summaries.figures import Figures, praise_and_blame
+from d2e2s.summaries.page import STYLES, content
 
 EXAMPLES = [
     ["The food was great but the service was slow.", ""],
@@ -38,7 +40,7 @@ EXAMPLES = [
     ["The view is wonderful; the rooms are small and the breakfast is average.", ""],
 ]
 USUAL_TEXT_COLUMNS = (TEXT_COLUMN, "review", "sentence", "comment")
-MOST_ROWS, MOST_ASPECTS = 5000, 15
+MOST_ROWS = 5000
 THEME = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 STYLE = """
 .gradio-container { width: 100%; max-width: 60rem; margin: 0 auto; }
@@ -100,29 +102,33 @@ class Demo:
             table.batches = list(limited(table.batches))  # too many are told before the model runs
             batches = list(predicted(self.extract, table, column, threshold=0.0, aspects=names(aspects)))
             folder = tempfile.TemporaryDirectory(prefix="d2e2s-")  # goes when the session does
-            return {"features": table.features, "batches": batches, "empty": table.empty, "folder": folder}
+            return {
+                "features": table.features,
+                "batches": batches,
+                "empty": table.empty,
+                "folder": folder,
+                "column": column,
+            }
         except (UserError, OSError) as error:
             raise gr.Error(str(error).replace(path, Path(path).name), print_exception=False) from None
 
     def show_file(self, found: Found | None, threshold: float) -> tuple[str, str, str | None, str | None]:
-        """Shares of the sentiments by aspect, what they are of, and the results as CSV and JSONL."""
+        """What is said about each aspect, what it is of, and the results as CSV and JSONL."""
         if found is None:
             return "", "", None, None
         batches = [kept(batch, threshold) for batch in found["batches"]]
-        counts = aspect_counts(batches)
-        shown = sorted(counts.items(), key=lambda item: (-item[1].total(), item[0]))[:MOST_ASPECTS]
         paths = [str(Path(found["folder"].name) / name) for name in ("triplets.csv", "triplets.jsonl")]
         for path in paths:
             write_table(path, batches, Features({**found["features"], OUTPUT_COLUMN: TRIPLETS}))
-        summary = self.summary(batches, counts, len(shown), found["empty"])
-        return drawing.shares(shown, self.config.sentiment_labels), summary, paths[0], paths[1]
+        summary = Summary().add(reviews_of(batches, found["column"]))
+        said = f"{summary.triplets} triplets in {summary.reviews} rows"
+        said += f"; rows without text: {found['empty']}" if found["empty"] else ""
+        return self.page(summary), said, paths[0], paths[1]
 
-    def summary(self, batches: Sequence[Columns], counts: dict[str, Counter[str]], shown: int, empty: int) -> str:
-        """How much was read and found, and what of it is in the chart."""
-        rows = sum(len(batch[OUTPUT_COLUMN]) for batch in batches)
-        triplets = sum(count.total() for count in counts.values())
-        text = f"{triplets} triplets in {rows} rows; the {shown} most frequent of {len(counts)} aspects"
-        return f"{text}; rows without text: {empty}" if empty else text
+    def page(self, summary: Summary) -> str:
+        """The summary that `d2e2s summarize` writes, of every aspect."""
+        good, bad = praise_and_blame(self.config.sentiment_labels, None, None)
+        return content(Figures(summary, 1, good, bad))
 
 
 # --- from what was found to what is shown
@@ -155,14 +161,11 @@ def limited(batches: Iterable[Columns]) -> Iterator[Columns]:
         yield batch
 
 
-def aspect_counts(batches: Iterable[Columns]) -> dict[str, Counter[str]]:
-    """Triplets of each aspect by sentiment; capitals do not count."""
-    counts: dict[str, Counter[str]] = {}
-    for batch in batches:
-        for triplets in batch[OUTPUT_COLUMN]:
-            for triplet in triplets:
-                counts.setdefault(triplet["aspect"]["text"].casefold(), Counter())[triplet["sentiment"]] += 1
-    return counts
+def reviews_of(batches: Iterable[Columns], column: str) -> Iterator[Review]:
+    """The rows with a text, as a summary counts them."""
+    for row in rows_of(batches):
+        text = row[column]
+        yield Review(text if isinstance(text, str) else " ".join(text or ()), row[OUTPUT_COLUMN])
 
 
 def columns_of(path: str | None) -> Any:
@@ -265,7 +268,7 @@ def launch(model: str, host: str | None = None, port: int | None = None, **optio
         share=False,
         theme=THEME,
         # In the head, because Gradio rewrites the selectors of `css`.
-        head=f"<style>{style('drawing.css')}{STYLE}</style><script>{asset('drawing.js')}</script>",
+        head=f"<style>{style(*STYLES)}{STYLE}</style><script>{asset('drawing.js')}</script>",
         max_file_size="20mb",
         footer_links=["api"],
         **options,

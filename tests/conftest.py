@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from tiny_models import tiny_checkpoint
+
+from d2e2s import TripletExtractionPipeline
+from d2e2s.prediction.predict import load_pipeline
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,3 +30,25 @@ def shared_data() -> Path:
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny checkpoint with random weights."""
+    return tiny_checkpoint(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def extract(model: Path) -> TripletExtractionPipeline:
+    """Its pipeline."""
+    return load_pipeline(str(model), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, see `browsing.start`."""
+    import browsing  # selenium is not where only the core is tested
+
+    found = browsing.start()
+    yield found
+    found.quit()

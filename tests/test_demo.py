@@ -9,13 +9,13 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from browsing import resize
 from gradio_client import Client
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService, Keys
+from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
@@ -107,13 +107,6 @@ def test_the_threshold_changes_chart_and_results(demo: app.Demo, table: Path) ->
     assert not Path(csv_path).parent.exists()
 
 
-def test_counts_by_aspect_leave_capitals_alone() -> None:
-    triplets = [
-        {"aspect": {"text": text}, "sentiment": sentiment} for text, sentiment in (("Food", "POS"), ("food", "NEG"))
-    ]
-    assert app.aspect_counts([{app.OUTPUT_COLUMN: [triplets, []]}]) == {"food": {"POS": 1, "NEG": 1}}
-
-
 def test_the_text_column_is_guessed(table: Path, tmp_path: Path) -> None:
     assert app.columns_of(str(table))["value"] == "review"
     lines = tmp_path / "a.txt"
@@ -172,33 +165,12 @@ def test_endpoint(address: str, demo: app.Demo) -> None:
     assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/extract"]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    """A headless Chromium; its absence is a skip for users and a failure in CI."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        message = "needs Chromium and its driver (Debian: apt-get install chromium chromium-driver)"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-    options = ChromeOptions()
-    options.binary_location = str(chromium)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"):
-        options.add_argument(argument)
-    found = Chrome(options=options, service=ChromeService(driver))
-    yield found
-    found.quit()
-
-
 @pytest.fixture
 def page(browser: Chrome, address: str) -> Chrome:
     resize(browser, 1100, 900)
     browser.get(address)
     wait_for(browser, "#extract")
     return browser
-
-
-def resize(browser: Chrome, width: int, height: int) -> None:
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
 def wait_for(browser: Chrome, selector: str) -> WebElement:
@@ -281,7 +253,7 @@ def test_a_file_gives_a_chart(page: Chrome, table: Path) -> None:
     page.find_element(By.CSS_SELECTOR, "#file input[type=file]").send_keys(str(table))
     wait_until(page, lambda: wait_for(page, "#column input").get_attribute("value") == "review", "the text column")
     wait_for(page, "#extract-file").click()
-    assert wait_for(page, "#chart .shares span").text
+    assert wait_for(page, "#chart .aspect .shares span").text
     assert "3 rows" in wait_for(page, "#summary").text
 
 

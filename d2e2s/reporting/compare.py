@@ -141,7 +141,7 @@ def page(runs: Iterable[Figures]) -> Markup:
     data = dict.fromkeys(each.data for each in found)
     return drawing.render(
         "compare.html.jinja",
-        style=style("drawing.css", "page.css"),
+        style=style("drawing.css", "blocks.css", "page.css"),
         title=f"{sum(len(each.runs) for each in found)} runs",
         header=[*HEADER, *FIGURES.values()],
         rows=[each.row() for each in found],

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from spacy import displacy
 
 from .markdown import TEMPLATES
 
@@ -114,6 +113,8 @@ def tree(words: Sequence[str], heads: Sequence[int], deprels: Sequence[str | Non
         heads: 1-based, 0 = root.
         deprels: relations, where they are known.
     """
+    from spacy import displacy  # large, and of the extras
+
     labels = [escape(label or "") for label in deprels or [None] * len(words)]  # displaCy escapes words only
     arcs = [
         {

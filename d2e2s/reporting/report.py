@@ -154,7 +154,7 @@ def page(run: Run, sentences: Sequence[str] | None = None) -> Markup:
     found = [analysis.outcomes(sentence) for sentence in run.sentences]
     return drawing.render(
         "report.html.jinja",
-        style=style("drawing.css", "page.css"),
+        style=style("drawing.css", "blocks.css", "page.css"),
         script=asset("drawing.js") + asset("report.js"),
         title=f"{run.folder.resolve().name}: {run.split}",
         described=describe(run.figures),

@@ -1,0 +1,1 @@
+"""What people say about what: triplets of many reviews, counted and shown on one page."""
