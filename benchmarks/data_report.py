@@ -17,7 +17,7 @@ from typing import Any
 
 from d2e2s.data_scripts.overlap import leaks
 
-from .report import markdown_table, write_between_marks, write_json
+from .report import markdown_table, show, write_json
 
 Counts = dict[str, Any]  # of one data set: what a results file holds
 
@@ -105,9 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for counts in [read_report(path) for path in arguments.reports]:
         write_json(arguments.out / f"{counts['name']}.json", counts)
     text = page_text(read_counts(arguments.out))
-    print(text)
-    if arguments.page:
-        write_between_marks(arguments.page, "data", text)
+    show(text, arguments.page, "data")
 
 
 if __name__ == "__main__":

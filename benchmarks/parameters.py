@@ -18,7 +18,7 @@ from transformers import AutoConfig
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction
 from d2e2s.encoders import resolve_encoder
 
-from .report import markdown_table, write_between_marks, write_json
+from .report import markdown_table, show, write_json
 
 # An ablation's usual partners: what each choice adds is read against these.
 BASE = {"semantic_gcn": "basic", "syntactic_gcn": "basic"}
@@ -71,9 +71,7 @@ def main() -> None:
     rows = count_all(resolve_encoder(arguments.encoder_name_or_path))
     result = {"encoder": arguments.encoder_name_or_path, "base": BASE, "parameters": rows}
     write_json(arguments.out, result)
-    print(table(rows))
-    if arguments.page:
-        write_between_marks(arguments.page, "parameters", table(rows))
+    show(table(rows), arguments.page, "parameters")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from d2e2s.evaluation.results import mean_and_deviation, percent, read_runs
 from d2e2s.reporting import compare
 
-from .report import markdown_table, write_between_marks
+from .report import markdown_table, show
 
 TEST = "test_triplet_f1"
 SHOWN = ("eval_triplet_f1", TEST, "test_predicted_syntax_triplet_f1")
@@ -43,9 +43,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="write the table between the page's `results` marks")
     arguments = parser.parse_args()
     text = table(read_runs(arguments.runs))
-    print(text)
-    if arguments.page:
-        write_between_marks(arguments.page, "results", text)
+    show(text, arguments.page, "results")
 
 
 if __name__ == "__main__":

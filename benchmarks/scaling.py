@@ -24,7 +24,7 @@ import torch
 import transformers
 from matplotlib import pyplot
 
-from .report import markdown_table, write_between_marks, write_json
+from .report import markdown_table, show, write_json
 from .timing import command_line, environment, interleaved
 from .workload import MAIN, VARIANTS, Workload, add_options, bare_step, encode, evaluate, model_step
 
@@ -152,9 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     write_json(options.out, result)
     plot(result, options.out.with_suffix(".svg"))
-    print(section(result))
-    if options.page:
-        write_between_marks(options.page, "scaling", section(result))
+    show(section(result), options.page, "scaling")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from matplotlib import pyplot
 
 from . import memory, raw_text
 from .reference import literal_forward
-from .report import markdown_table, write_between_marks, write_json
+from .report import markdown_table, show, write_json
 from .timing import Job, command_line, environment, interleaved, ratio
 from .workload import (
     MAIN,
@@ -270,9 +270,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     result = measure(Workload.load(options), arguments)
     write_json(options.out, result)
     plot(result, options.out.with_suffix(".svg"))
-    print(section(result))
-    if options.page:
-        write_between_marks(options.page, "speed-gpu" if on_gpu(result) else "speed", section(result))
+    show(section(result), options.page, "speed-gpu" if on_gpu(result) else "speed")
 
 
 if __name__ == "__main__":

@@ -41,15 +41,10 @@ def test_a_run_folder_a_file_and_a_line_for_each_run_are_read(tmp_path: Path) ->
 
 def test_the_table_has_every_figure() -> None:
     """Each under its own name, whatever the others are."""
-    shown = {
-        "eval_triplet_f1": "dev triplet F1",
-        "test_triplet_f1": "test triplet F1",
-        "test_predicted_syntax_triplet_f1": "same, no heads given",
-        "test_aspect_f1": "aspect F1",
-        "test_opinion_f1": "opinion F1",
-        "test_parser_uas": "UAS, test parses",
-        "parser_test_uas": "UAS, gold trees",
-    }
+    titles = ("dev triplet F1", "test triplet F1", "same, no heads given", "aspect F1", "opinion F1")
+    names = ("eval", "test", "test_predicted_syntax")
+    keys = (*(f"{name}_triplet_f1" for name in names), "test_aspect_f1", "test_opinion_f1", "test_parser_uas")
+    shown = dict(zip((*keys, "parser_test_uas"), (*titles, "UAS, test parses", "UAS, gold trees"), strict=True))
     figures = {name: (10 + place) / 100 for place, name in enumerate(shown)}
     header, _, row = compare.table([{**run(1, 0.5), **figures}]).splitlines()
     cells = dict(zip(header.split(" | "), row.split(" | "), strict=True))

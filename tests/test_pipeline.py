@@ -28,16 +28,6 @@ REVIEW = "The food was great but the service was slow.  Our waiter, however, was
 TEXTS = [REVIEW, "", "Great pizza", " \n", "It was n't good. " * 3, "The wait staff is rude", "sushi"]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_checkpoint(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def extract(folder: Path) -> TripletExtractionPipeline:
-    return load_pipeline(str(folder), device="cpu")
-
-
 def _same(found: Any, expected: Any) -> bool:
     """Equal but for the last digits of scores, which depend on a batch's padding."""
     if isinstance(found, dict):
@@ -132,10 +122,10 @@ def test_long_review_is_cut_at_windows_and_put_together(extract: TripletExtracti
         assert text[triplet["opinion"]["start"] : triplet["opinion"]["end"]] == triplet["opinion"]["text"]
 
 
-def test_windows_of_long_text_without_full_stops(folder: Path) -> None:
+def test_windows_of_long_text_without_full_stops(model: Path) -> None:
     """Every word is read once; those of old checkpoints are as long as the encoder takes."""
     text = "the food was great and the wine nice " * 12  # 96 words
-    extract = load_pipeline(str(folder), device="cpu", return_tree=True)
+    extract = load_pipeline(str(model), device="cpu", return_tree=True)
 
     def rows(**options: Any) -> list[int]:
         result = extract(text, **options)
@@ -149,7 +139,7 @@ def test_windows_of_long_text_without_full_stops(folder: Path) -> None:
     assert [len(row) for row in extract(text.strip()[:200], return_tree=True)["tree"]] == [44], "less than two windows"
     extract.processor.window_words = None
     assert rows() == [96]
-    assert load_pipeline(str(folder), window_words=10)(text) is not None
+    assert load_pipeline(str(model), window_words=10)(text) is not None
 
 
 # --- options
@@ -164,8 +154,8 @@ def test_threshold_and_top_k(extract: TripletExtractionPipeline) -> None:
     assert [t["score"] for t in best] == pytest.approx([t["score"] for t in every if t["score"] > high + 1e-6])
 
 
-def test_options_of_the_pipeline_are_defaults(folder: Path) -> None:
-    extract = load_pipeline(str(folder), device="cpu", top_k=1, threshold=0.0, batch_size=2)
+def test_options_of_the_pipeline_are_defaults(model: Path) -> None:
+    extract = load_pipeline(str(model), device="cpu", top_k=1, threshold=0.0, batch_size=2)
     assert len(extract(REVIEW)) == 1
     assert len(extract(REVIEW, top_k=2)) == 2
 
@@ -393,22 +383,22 @@ def test_empty_word(extract: TripletExtractionPipeline) -> None:
 # --- models
 
 
-def test_model_is_put_into_evaluation_mode(folder: Path) -> None:
-    model = D2E2SForTripletExtraction.from_pretrained(folder).train()
-    extract = TripletExtractionPipeline(model, processor=D2E2SProcessor.from_pretrained(folder), device="cpu")
-    assert _same(extract(REVIEW), extract(REVIEW)) and not model.training
+def test_model_is_put_into_evaluation_mode(model: Path) -> None:
+    network = D2E2SForTripletExtraction.from_pretrained(model).train()
+    extract = TripletExtractionPipeline(network, processor=D2E2SProcessor.from_pretrained(model), device="cpu")
+    assert _same(extract(REVIEW), extract(REVIEW)) and not network.training
 
 
-def test_a_model_that_was_trained_on_is_put_into_evaluation_mode_again(folder: Path) -> None:
-    extract = load_pipeline(str(folder), device="cpu")
+def test_a_model_that_was_trained_on_is_put_into_evaluation_mode_again(model: Path) -> None:
+    extract = load_pipeline(str(model), device="cpu")
     expected = extract(REVIEW)
     for part in (extract.model, extract.model.d2e2s.encoder):
         part.train()
         assert extract(REVIEW) == expected
 
 
-def test_bfloat16(folder: Path, extract: TripletExtractionPipeline) -> None:
-    half = load_pipeline(str(folder), device="cpu", dtype="bfloat16")
+def test_bfloat16(model: Path, extract: TripletExtractionPipeline) -> None:
+    half = load_pipeline(str(model), device="cpu", dtype="bfloat16")
     assert half.dtype == torch.bfloat16
     found, expected = half(REVIEW, top_k=1, threshold=0.0), extract(REVIEW, top_k=1, threshold=0.0)
     assert found[0]["score"] == pytest.approx(expected[0]["score"], abs=0.05)
@@ -419,15 +409,15 @@ def test_models_that_need_a_parser_are_refused(tmp_path: Path) -> None:
         load_pipeline(str(tiny_checkpoint(tmp_path, syntax="input")), device="cpu")
 
 
-def test_processor_is_needed(folder: Path) -> None:
-    model = D2E2SForTripletExtraction.from_pretrained(folder)
+def test_processor_is_needed(model: Path) -> None:
+    network = D2E2SForTripletExtraction.from_pretrained(model)
     with pytest.raises(ValueError, match="D2E2SProcessor"):
-        TripletExtractionPipeline(model, device="cpu")
+        TripletExtractionPipeline(network, device="cpu")
 
 
-def test_task_is_registered(folder: Path, extract: TripletExtractionPipeline) -> None:
-    model, processor = extract.model, extract.processor
-    by_task = pipeline(TASK, model=model, processor=processor, device="cpu")
+def test_task_is_registered(model: Path, extract: TripletExtractionPipeline) -> None:
+    network, processor = extract.model, extract.processor
+    by_task = pipeline(TASK, model=network, processor=processor, device="cpu")
     assert type(by_task) is TripletExtractionPipeline and _same(by_task(REVIEW), extract(REVIEW))
 
 
@@ -443,12 +433,12 @@ extract.save_pretrained(sys.argv[2])
 
 @pytest.mark.slow
 def test_works_where_the_package_is_not_installed(
-    folder: Path, extract: TripletExtractionPipeline, tmp_path: Path
+    model: Path, extract: TripletExtractionPipeline, tmp_path: Path
 ) -> None:
-    """From a saved folder, and from a folder that such a process saved again."""
+    """From a saved model, and from a model that such a process saved again."""
     expected = extract(REVIEW, return_terms=True, return_tree=True)
     environment = {**os.environ, "HF_HOME": str(tmp_path / "cache")}
-    for source, target in ((folder, tmp_path / "again"), (tmp_path / "again", tmp_path / "thrice")):
+    for source, target in ((model, tmp_path / "again"), (tmp_path / "again", tmp_path / "thrice")):
         command = [sys.executable, "-I", "-c", REMOTE, str(source), str(target), REVIEW]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300)
         assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ from tiny_models import tiny_checkpoint, tiny_encoder
 from d2e2s import TripletExtractionPipeline, cli
 from d2e2s.errors import UserError
 from d2e2s.prediction import command, predict, tables
-from d2e2s.prediction.predict import load_pipeline, write_predictions
+from d2e2s.prediction.predict import write_predictions
 from d2e2s.prediction.shards import read_predictions
 from d2e2s.prediction.tables import read_table
 from d2e2s.prediction.text_lines import Lines, checked_names, line_rows
@@ -29,16 +29,6 @@ from d2e2s.prediction.writers import TRIPLETS, harmless, rows_of, write_table
 
 TEXTS = ["The food was great. The service was slow!", "It was great", "naïve 食べ物 😀 good"]
 ROWS = [{"id": f"00{i}", "text": text, "n": i} for i, text in enumerate(TEXTS)]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_checkpoint(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def extract(model: Path) -> TripletExtractionPipeline:
-    return load_pipeline(str(model), device="cpu")
 
 
 def _delimited(separator: str) -> str:
@@ -422,24 +412,6 @@ def test_progress_is_told_while_a_batch_of_rows_is_read(extract: TripletExtracti
     extract.progress = None
     assert len(told) > 5 and max(told) == 2 and len(found) == 9
     assert list(predict.with_progress(extract, [1, 2])) == [1, 2] and extract.progress is None
-
-
-def test_no_model_names_the_quickstart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["predict", "good food"]) == 2
-    assert "configs/quickstart.yaml" in capsys.readouterr().err
-
-
-def test_quickstart_is_the_default_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("outputs").mkdir()
-    Path(predict.QUICKSTART).symlink_to(model)
-    assert cli.main(["predict", "good food"]) == 0
-    assert json.loads(capsys.readouterr().out)["text"] == "good food"
 
 
 BAD_FILES: dict[str, tuple[bytes, str]] = {

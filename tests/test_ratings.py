@@ -24,14 +24,7 @@ from d2e2s.encoders import encoder_origin
 from d2e2s.training.config_files import parse_arguments
 from d2e2s.training.run import run
 from experiments import vader_ratings
-from experiments.ratings import (
-    RatingArguments,
-    RatingModel,
-    correlation,
-    learn_ratings,
-    main,
-    read_ratings,
-)
+from experiments.ratings import RatingArguments, RatingModel, correlation, learn_ratings, main, read_ratings
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
