@@ -35,13 +35,15 @@ text is our own. `python data_scripts/make_practice_corpus.py` writes these very
 
 GRAMMAR = Path(__file__).with_name("practice_grammar.yaml")
 SEED, SIZE = 7, 6000
-SLIPS = 0.12  # share of the sentences with slips of the keyboard, and of the others without capitals
+SLIPS, SMALL = 0.2, 0.15  # shares of the sentences with slips, and of the others without capitals
+SLIP = 0.25  # share of the words of such a sentence
 MANY = 0.4  # share of plurals where a template takes either
 PLURAL = {
     **{"was": "were", "is": "are", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't"},
     **{"doesn't": "don't", "hasn't": "haven't"},
 }
 SENTIMENTS = {"+": "POS", "-": "NEG", "=": "NEU"}
+WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)?")
 PART = re.compile(r"<(\d)([sp]?)>|\((\d+)([-+=]):|\)|\{(\w+)\}|(\S+?)@(\d)|[^<({)@ ]+|.")
 Trade = dict[str, list[str]]
 
@@ -67,9 +69,12 @@ class Grammar:
         self.templates = {kind: text.splitlines() for kind, text in grammar["templates"].items()}
         self.rng = random.Random(seed)
         self.split = WordSplitter("penn")
+        self.confused: dict[str, str] = grammar["confused"]
+        self.sloppy = False  # in the sentence that is being written
 
     def record(self, key: str) -> Record:
         """One sentence with its triplets."""
+        self.sloppy = self.rng.random() < SLIPS
         template = self.rng.choice(self.templates[self.rng.choice(list(self.templates))])
         text, terms = self.expand(template, self.rng.choice(self.trades))
         return self.written(key, text, terms)
@@ -84,19 +89,21 @@ class Grammar:
             aspect, suffix, about, sign, slot, verb, agrees = match.groups()
             piece = match[0]
             if about:
-                opened, piece = (SENTIMENTS[sign], about, len(text)), ""
-            elif piece == ")":
+                opened = (SENTIMENTS[sign], about, len(text))
+                continue
+            if piece == ")":
                 terms.append(Term(*opened, len(text)))
-                piece = ""
-            elif aspect:
+                continue
+            if aspect:
                 many = plural[aspect] if aspect != "0" else self.is_plural(suffix)
                 piece = self.pick(trade["many" if many else "one"], used)
-                if aspect != "0":
-                    terms.append(Term("aspect", aspect, len(text), len(text) + len(piece)))
             elif slot:
                 piece = self.pick(self.choices(slot, trade), used)
             elif verb:
                 piece = PLURAL.get(verb, verb.removesuffix("s")) if plural[agrees] else verb
+            piece = self.slips(piece) if self.sloppy else piece
+            if aspect and aspect != "0":
+                terms.append(Term("aspect", aspect, len(text), len(text) + len(piece)))
             text += piece
         return text, terms
 
@@ -135,21 +142,27 @@ class Grammar:
         return {"id": key, "tokens": self.typed([word.text for word in words]), "triplets": triplets}
 
     def typed(self, tokens: list[str]) -> list[str]:
-        """The words as someone types them: with a capital and the right articles, here and there with slips."""
+        """The words with a capital in front, or without any, and with the right articles."""
         tokens = [tokens[0][0].upper() + tokens[0][1:], *tokens[1:]]
-        if self.rng.random() < SLIPS:
-            tokens = [self.slip(token) for token in tokens]
-        elif self.rng.random() < SLIPS:
+        if self.sloppy or self.rng.random() < SMALL:
             tokens = [token.lower() for token in tokens]
         return [with_article(token, after) for token, after in zip(tokens, [*tokens[1:], ""], strict=True)]
 
-    def slip(self, token: str) -> str:
-        """The word in small letters; one in four with two letters changed over, one left out, or one twice."""
-        if len(token) < 4 or not token.isalpha() or self.rng.random() > 0.25:
-            return token.lower()
-        place = self.rng.randrange(1, len(token) - 1)
-        a, b = token[place], token[place + 1]
-        return token[:place] + self.rng.choice([b + a, a, a + a + b]) + token[place + 2 :]
+    def slips(self, piece: str) -> str:
+        """A piece of text as it is typed in haste."""
+        return WORD.sub(lambda match: self.slip(match[0]) if self.rng.random() < SLIP else match[0], piece)
+
+    def slip(self, word: str) -> str:
+        """A word confused with another, without its apostrophe, or with letters changed over, left out or twice."""
+        if word.lower() in self.confused:
+            return self.confused[word.lower()]
+        if "'" in word:
+            return word.replace("'", "")
+        if len(word) < 4:
+            return word
+        place = self.rng.randrange(1, len(word) - 1)
+        a, b = word[place], word[place + 1]
+        return word[:place] + self.rng.choice([b + a, a, b, a + a + b, a + b + b]) + word[place + 2 :]
 
 
 def with_article(token: str, after: str) -> str:

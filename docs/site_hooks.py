@@ -37,7 +37,7 @@ def on_startup(**kwargs: Any) -> None:
     """Lay the package out as it is imported, the root files beside the others: the reference is read, not imported."""
     shutil.rmtree(SOURCES, ignore_errors=True)
     for source, place in (("d2e2s", "."), ("data_scripts", "data_scripts"), ("metrics", "metrics")):
-        shutil.copytree(ROOT / source, SOURCES / place, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / source, SOURCES / place, ignore=shutil.ignore_patterns("__pycache__", "reviews-en"))
     for path in ROOT.glob("*_d2e2s.py"):
         shutil.copy(path, SOURCES)
     for path in SOURCES.rglob("*.py"):

@@ -60,6 +60,17 @@ def test_templates(template: str, tokens: str, triplets: list) -> None:
     assert [(t["aspect"], t["opinion"], t["sentiment"]) for t in record["triplets"]] == triplets
 
 
+def test_slips() -> None:
+    grammar = Grammar()
+    assert grammar.slip("don't") == "dont" and grammar.slip("too") == "to" and grammar.slip("ham") == "ham"
+    words = {grammar.slip("lobster") for _ in range(200)}
+    assert len(words) > 10 and {word[0] for word in words} == {"l"} and {len(word) for word in words} == {6, 7, 8}
+    grammar.sloppy = True
+    text, terms = grammar.expand("The <1> was (1-:not {good}) and <0>.", {"one": ["lobster roll"], "good": ["fine"]})
+    aspect, opinion = terms
+    assert text[aspect.start : aspect.end].count(" ") == 1 and text[opinion.start : opinion.end].startswith("not")
+
+
 def test_articles() -> None:
     assert [with_article("a", after) for after in ("nice", "old", "")] == ["a", "an", "a"]
     assert with_article("An", "nice") == "A" and with_article("the", "old") == "the"

@@ -19,7 +19,8 @@ SOURCES = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "d2e2s", "data_
 INFO = f"d2e2s-{d2e2s.__version__}.dist-info"
 WITHIN = (
     *("py.typed", "cli.py", "modeling_d2e2s.py", "data_scripts/sample_corpus/train.jsonl", "metrics/aste/aste.py"),
-    *("demo/app.py", "reporting/templates/report.html.jinja"),
+    *("demo/app.py", "reporting/templates/report.html.jinja", "data_scripts/practice_grammar.yaml"),
+    *("reviews-en/model.safetensors", "reviews-en/README.md", "reviews-en/modeling_d2e2s.py"),
 )
 
 # The sentences are those of the wheel's own sample corpus.
@@ -51,12 +52,14 @@ from typing import assert_type
 
 from d2e2s import (
     D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline, TripletTrainer,
-    TripletTrainingArguments, build_model,
+    TripletTrainingArguments, build_model, load_pipeline, reviews_en,
 )  # fmt: skip
 
 model, processor = build_model("all-MiniLM-L6-v2", [], fusion_type="tin")
 assert_type(model, D2E2SForTripletExtraction)
 assert_type(processor, D2E2SProcessor)
+assert_type(load_pipeline(), TripletExtractionPipeline)
+assert_type(reviews_en(), str)
 assert_type(D2E2SProcessor.from_pretrained("mine"), D2E2SProcessor)
 assert_type(D2E2SForTripletExtraction.from_pretrained("mine").config, D2E2SConfig)
 assert_type(D2E2SConfig().decision_threshold, float)

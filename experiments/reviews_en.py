@@ -1,0 +1,209 @@
+"""Make the model in the box, `reviews-en`, of nothing but data that may be given away.
+
+    python -m experiments.reviews_en --output_dir outputs/reviews-en
+    python -m experiments.reviews_en --encoder_name_or_path all-mpnet-base-v2 --output_dir outputs/reviews-en-base
+
+DMASTE and ASTE Synthetic (MIT; downloaded once, or `--input` folders of them), the practice corpus and the sample
+corpus (CC0, ours) make the training data. The base-size model learns them as they are. As they are annotated sparsely,
+the small one learns what the base-size one, its teacher, finds in them beside the annotated triplets; it is trained
+first, unless `--teacher` names it. Temperature and threshold are chosen on `examples/gold.jsonl`, which lacks nothing.
+
+`--pack FOLDER` writes the model there as the package holds it, with float16 weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from d2e2s import TripletTrainer, TripletTrainingArguments, build_model
+from d2e2s.checkpoints import load_checkpoint, seal, staged
+from d2e2s.data_scripts import from_aste_text, make_practice_corpus
+from d2e2s.data_scripts import join as joined
+from d2e2s.data_scripts.aste_lines import ROLES
+from d2e2s.data_scripts.converter import word_span
+from d2e2s.data_scripts.records import Record, read_records, write_records
+from d2e2s.prediction.predict import load_pipeline
+from d2e2s.words_d2e2s import WordSplitter, placed_words, split_sentences
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE, GOLD = ROOT / "data_scripts" / "sample_corpus", ROOT / "examples" / "gold.jsonl"
+BASE, SMALL = "all-mpnet-base-v2", "all-MiniLM-L6-v2"
+TRAINED = ("electronics", "home", "beauty", "fashion")  # domains of DMASTE
+HELD_OUT = (*TRAINED, "book", "grocery", "pet", "toy")
+# Encoder: its peak learning rate, that of the rest, and epochs.
+RATES = {BASE: (5e-5, 3e-4, 1), SMALL: (1.5e-4, 5e-4, 2)}
+LEAST_SCORE = 0.2  # of what the teacher finds: its own threshold is that of the sparse labels which it learned
+TRIMMED = {
+    *("very", "so", "really", "quite", "extremely", "super", "incredibly", "pretty", "absolutely", "truly", "totally"),
+    *("rather", "such", "more", "most", "is", "are", "was", "were", "been", "be", "a", "an", "the"),
+}
+MAX_WORDS = 32  # longer texts are cut between sentences, as the pipeline does
+LABEL = "DMASTE, ASTE Synthetic, own CC0 sentences"
+
+
+# --- data -------------------------------------------------------------------------------------------------
+
+
+def make_data(folder: Path, inputs: Sequence[Path]) -> Path:
+    """The training data, in `folder/train`, of the public sets or of folders that hold them."""
+    source = ["--input", *map(str, inputs)] if inputs else ["--name", "dmaste", "synthetic"]
+    done(from_aste_text.main([*source, "--output_dir", str(folder), "--max_words", str(MAX_WORDS)]))
+    done(make_practice_corpus.main(["--output_dir", str(folder / "practice")]))
+    synthetic = next(path.name for path in folder.glob("*synthetic"))
+    sources = [*(folder / name for name in (*TRAINED, synthetic)), SAMPLE, folder / "practice"]
+    held_out = [folder / name for name in HELD_OUT]
+    parts = ["--input", *map(str, sources), "--held_out", *map(str, held_out)]
+    done(joined.main([*parts, "--output_dir", str(folder / "train")]))
+    return folder / "train"
+
+
+def done(code: int) -> None:
+    if code:
+        sys.exit(code)
+
+
+def gold_sentences(path: Path = GOLD) -> Iterator[Record]:
+    """The sentences of the example reviews, with every triplet that stands in them."""
+    split = WordSplitter("penn")
+    for line in path.read_text(encoding="utf-8").splitlines():
+        review = json.loads(line)
+        words = split(review["text"])
+        first = 0
+        for number, sentence in enumerate(split_sentences(review["text"], words), start=1):
+            end = first + len(sentence)
+            triplets = list(sentence_triplets(review["triplets"], words, first, end))
+            yield {
+                "id": f"{review['id']}-{number}",
+                "tokens": [word.text for word in sentence],
+                "triplets": triplets,
+            }
+            first = end
+
+
+def sentence_triplets(triplets: Any, words: Any, first: int, end: int) -> Iterator[dict[str, Any]]:
+    """Those of the words [first, end), in words of their sentence."""
+    for triplet in triplets:
+        spans = {
+            role: [place - first for place in word_span(words, triplet[role]["start"], triplet[role]["end"])]
+            for role in ROLES
+        }
+        if all(start >= 0 and stop <= end - first for start, stop in spans.values()):
+            yield {**spans, "sentiment": triplet["sentiment"]}
+
+
+def trimmed(record: Record) -> Record:
+    """A record whose opinions do not begin with what only strengthens or joins them, as in ASTE-Data-V2."""
+    triplets = []
+    for triplet in record["triplets"]:
+        start, end = triplet["opinion"]
+        while end - start > 1 and record["tokens"][start].lower() in TRIMMED:
+            start += 1
+        triplets.append({**triplet, "opinion": [start, end]})
+    return {**record, "triplets": triplets}
+
+
+# --- what the teacher finds -------------------------------------------------------------------------------
+
+
+def with_found(records: Sequence[Record], teacher: str) -> list[Record]:
+    """The records with the triplets that a model finds in them beside their own; our own sentences as they are."""
+    extract = load_pipeline(teacher, dtype="bfloat16")
+    theirs = [record for record in records if not record["id"].startswith(("sample", "practice"))]
+    found = extract([record["tokens"] for record in theirs], threshold=LEAST_SCORE)
+    more = {record["id"]: together(record, triplets) for record, triplets in zip(theirs, found, strict=True)}
+    return [more.get(record["id"], record) for record in records]
+
+
+def together(record: Record, found: Sequence[dict[str, Any]]) -> Record:
+    """A record with the found triplets, the surest first, that share no words with others of it in both terms."""
+    words, triplets = placed_words(record["tokens"], record["id"]), list(record["triplets"])
+    for one in sorted(found, key=lambda triplet: -triplet["score"]):
+        spans = {role: list(word_span(words, one[role]["start"], one[role]["end"])) for role in ROLES}
+        if not any(all(overlap(spans[role], other[role]) for role in ROLES) for other in triplets):
+            triplets.append({**spans, "sentiment": one["sentiment"]})
+    return {**record, "triplets": triplets}
+
+
+def overlap(one: Sequence[int], other: Sequence[int]) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
+
+
+# --- training ---------------------------------------------------------------------------------------------
+
+
+def train(encoder: str, records: Sequence[Record], folder: Path, seed: int) -> None:
+    """Train on the records; the example reviews choose temperature and threshold."""
+    rate, head_rate, epochs = RATES[encoder]
+    arguments = TripletTrainingArguments(
+        str(folder),
+        learning_rate=rate,
+        head_learning_rate=head_rate,
+        num_train_epochs=epochs,
+        eval_strategy="no",
+        load_best_model_at_end=False,
+        bf16=True,
+        use_cpu=not torch.cuda.is_available(),
+        data_label=LABEL,
+        seed=seed,
+    )
+    set_seed(seed)
+    model, processor = build_model(encoder, records, max_candidates=20)
+    trainer = TripletTrainer(
+        model,
+        arguments,
+        train_dataset=list(records),
+        eval_dataset=list(gold_sentences()),
+        processing_class=processor,
+    )
+    trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")))
+
+
+def pack(model: Path, folder: Path) -> None:
+    """Write a model as the package holds it: float16 weights, which are float32 again in memory; no code."""
+    network, processor = load_checkpoint(str(model), torch.float32)
+    with staged(folder) as new:
+        network.half().save_pretrained(str(new))
+        processor.save_pretrained(str(new))
+        for code in new.glob("*.py"):
+            code.unlink()
+        config = json.loads((new / "config.json").read_text(encoding="utf-8"))
+        text = json.dumps({**config, "dtype": "float32"}, indent=2, ensure_ascii=False)
+        (new / "config.json").write_text(text + "\n", encoding="utf-8")
+        seal(new)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder_name_or_path", choices=[SMALL, BASE], default=SMALL)
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument(
+        "--input", nargs="+", type=Path, default=[], help="folders of the public sets, in place of downloads"
+    )
+    parser.add_argument("--teacher", help="base-size model, made by this command")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--pack", type=Path, help="also write the model to this folder, as the package holds it")
+    options = parser.parse_args(argv)
+    folder = options.output_dir
+    data = make_data(folder / "data", options.input)
+    records = [trimmed(record) for record in read_records(data / "train.jsonl")]
+    if options.encoder_name_or_path == SMALL:
+        teacher = options.teacher or str(folder / "teacher")
+        if not options.teacher:
+            train(BASE, records, Path(teacher), options.seed)
+        records = [trimmed(record) for record in with_found(records, teacher)]
+    write_records(data / "train.jsonl", records)
+    train(options.encoder_name_or_path, records, folder, options.seed)
+    if options.pack:
+        pack(folder, options.pack)
+
+
+if __name__ == "__main__":
+    main()
