@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow
+import transformers
 
 from ..box import REVIEWS_EN
 from ..errors_d2e2s import UserError
@@ -52,6 +53,7 @@ class TripletExtractor:
     ) -> None:
         self.columns = (text_column, output_column, reason_column)
         self.options = options
+        transformers.logging.disable_progress_bar()  # of the weights, in every worker
         self.extract = load_pipeline(model, device, dtype, batch_size=batch_size)
         self.extract([], **options)  # for the errors of bad ones
 

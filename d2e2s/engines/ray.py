@@ -48,13 +48,14 @@ def extract_triplets(
 ) -> Dataset:
     """The data set with the columns `triplets` and `reason`; as many rows, streamed. See `TripletExtractor`.
 
-    Ray gives an actor that dies its batch again in a new one. It keeps the order of the rows if
+    The batch of an actor that dies goes to another one. The order of the rows is kept if
     `ray.data.DataContext.get_current().execution_options.preserve_order` is set.
 
     Args:
         model: folder or Hub name of a checkpoint, which every machine can read.
         concurrency: how many actors, each of which loads the model once; or from how many to how many.
-        num_cpus, num_gpus: what an actor takes; it computes with so many threads, on a GPU if it has one.
+        num_cpus, num_gpus: what an actor takes; it computes with so many threads, on a GPU if it has one. Reading
+            and writing need CPUs as well: all actors together must leave one.
         rows_at_once: rows that an actor is given at once.
         settings: further arguments of `TripletExtractor`.
     """
