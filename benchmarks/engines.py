@@ -3,10 +3,11 @@
     pip install -c constraints.txt -e ".[ray,spark,bench]"
     python -m benchmarks.engines --model outputs/14res --data data/14res/test.jsonl --out results/engines.jsonl
 
-The sentences are repeated to `--rows` texts in a lake of Parquet files. Each side is a job of its own in a process of its
-own, from the lake to files of triplets, with one thread a worker; `plain` is the pipeline in as many processes as there are
-workers, which divide the files. Rows a second are those that were written after the first files, by the times at which the
-files were written; what a side costs is the median, over the rounds, of the plain pipeline's rate by its own, less one.
+The sentences are repeated to `--rows` texts in a lake of Parquet files. Each side is a job of its own in a process of
+its own, from the lake to files of triplets, with one thread a worker; `plain` is the pipeline in as many processes as
+there are workers, which divide the files. Rows a second are those that were written after the first files, by the times
+at which the files were written. The overhead of a side is the median, over the rounds, of the plain pipeline's rate by
+its own, less one.
 """
 
 from __future__ import annotations

@@ -50,9 +50,7 @@ def _sentence(chance: random.Random) -> str:
 
 
 def _strings(values: list[bytes]) -> pyarrow.Array:
-    return pyarrow.Array.from_buffers(
-        pyarrow.string(), len(values), pyarrow.array(values, pyarrow.binary()).buffers()
-    )
+    return pyarrow.Array.from_buffers(pyarrow.string(), len(values), pyarrow.array(values, pyarrow.binary()).buffers())
 
 
 def check_rows(rows: list[dict[str, Any]], lake: Lake) -> None:

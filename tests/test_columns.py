@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value

@@ -25,6 +25,7 @@ from d2e2s.prediction.shards import read_predictions, read_rejects  # noqa: E402
 pytestmark = pytest.mark.slow
 MIDDLE = ROWS // 2
 ROWS_PER_SHARD = 1000
+BLOCKS = 20  # work for both actors
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +82,9 @@ def test_data_set(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k
     if killed:
         monkeypatch.setattr(engine, "TripletExtractor", killed_once(marker))
     monkeypatch.setattr(ray.data.DataContext.get_current().execution_options, "preserve_order", True)
-    data = ray.data.read_parquet(str(lake.folder))
-    data = engine.extract_triplets(data, str(lake.model), concurrency=2, batch_size=BATCH_SIZE).drop_columns(["text"])
+    data = ray.data.read_parquet(str(lake.folder), override_num_blocks=BLOCKS)
+    data = engine.extract_triplets(data, str(lake.model), concurrency=2, num_cpus=0.5, batch_size=BATCH_SIZE)
+    data = data.drop_columns(["text"])
     tables = list(data.iter_batches(batch_size=5000, batch_format="pyarrow"))
     assert {table.schema.field("triplets").type for table in tables} == {TRIPLETS_TYPE}
     rows = [row for table in tables for row in table.to_pylist()]
@@ -131,9 +133,7 @@ def test_a_mistake_that_a_task_finds_is_one_line(
     assert capfd.readouterr().err.splitlines()[-1] == "error: reviews.parquet: has changed"
 
 
-def test_aspects_that_stand_nowhere_are_named(
-    lake: Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_aspects_that_stand_nowhere_are_named(lake: Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """By all tasks together: each knows only of its own texts."""
     aspects = ["--aspects", "food", "pasta", "--rows_per_shard", "5000"]
     assert command(lake, tmp_path / "out", "--engine", "ray", *aspects) == 0

@@ -14,12 +14,12 @@ import pytest
 
 pytest.importorskip("pyspark")
 
-from lake import BATCH_SIZE, ROWS, Lake, check_rows, make_lake  # noqa: E402
-from pyspark.sql import DataFrame, SparkSession  # noqa: E402
-from pyspark.sql.functions import col, spark_partition_id  # noqa: E402
+from lake import BATCH_SIZE, ROWS, Lake, check_rows, make_lake
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import col, spark_partition_id
 
-from d2e2s.engines.spark import TRIPLETS_SCHEMA, extract_triplets, ship_model  # noqa: E402
-from d2e2s.errors import UserError  # noqa: E402
+from d2e2s.engines.spark import TRIPLETS_SCHEMA, extract_triplets, ship_model
+from d2e2s.errors import UserError
 
 pytestmark = pytest.mark.slow
 MIDDLE = ROWS // 2
@@ -57,7 +57,8 @@ def collected(frame: DataFrame) -> list[dict[str, Any]]:
 def test_frame(spark: SparkSession, lake: Lake) -> None:
     read = spark.read.parquet(str(lake.folder))
     frame = extract_triplets(read, str(lake.model), device="cpu", batch_size=BATCH_SIZE).persist()
-    assert frame.columns == ["id", "text", "triplets", "reason"] and frame.schema["triplets"].dataType == TRIPLETS_SCHEMA
+    assert frame.columns == ["id", "text", "triplets", "reason"]
+    assert frame.schema["triplets"].dataType == TRIPLETS_SCHEMA
     rows = collected(frame)
     check_rows(rows, lake)
     for partition in {row["partition"] for row in rows}:

@@ -1,10 +1,10 @@
 """Triplets on Ray: a column for a Ray Data set, and the parts of a corpus as tasks of a cluster.
 
-    import ray
-    from d2e2s.engines.ray import extract_triplets
+import ray
+from d2e2s.engines.ray import extract_triplets
 
-    reviews = ray.data.read_parquet("s3://lake/reviews/")
-    extract_triplets(reviews, "/shared/outputs/14res", concurrency=8, num_gpus=1).write_parquet("s3://lake/triplets/")
+reviews = ray.data.read_parquet("s3://lake/reviews/")
+extract_triplets(reviews, "/shared/outputs/14res", concurrency=8, num_gpus=1).write_parquet("s3://lake/triplets/")
 """
 
 from __future__ import annotations

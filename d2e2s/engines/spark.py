@@ -1,9 +1,9 @@
 """Triplets on Spark: a column for a DataFrame.
 
-    from d2e2s.engines.spark import extract_triplets
+from d2e2s.engines.spark import extract_triplets
 
-    reviews = spark.read.parquet("s3://lake/reviews/")
-    extract_triplets(reviews, "/shared/outputs/14res").write.parquet("s3://lake/triplets/")
+reviews = spark.read.parquet("s3://lake/reviews/")
+extract_triplets(reviews, "/shared/outputs/14res").write.parquet("s3://lake/triplets/")
 """
 
 from __future__ import annotations
