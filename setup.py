@@ -31,6 +31,8 @@ extras = {
     "report": ["matplotlib>=3.8", "spacy>=3.7"],
     "study": ["scipy>=1.15", "matplotlib>=3.8"],
     "search": ["optuna>=4.0"],
+    "ray": ["ray[data]>=2.40"],
+    "spark": ["pyspark>=4.0"],
     "demo": ["gradio>=6.0", "spacy>=3.7"],
     "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27", "nbclient>=0.10", "ipykernel>=6.29"],
     "lint": ["ruff>=0.9", "mypy>=1.14", "basedpyright>=1.30", "types-PyYAML>=6.0", "setuptools>=77"],

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from .modeling_d2e2s import D2E2SForTripletExtraction as D2E2SForTripletExtraction
     from .modeling_d2e2s import D2E2SModel as D2E2SModel
     from .pipeline_d2e2s import TripletExtractionPipeline as TripletExtractionPipeline
+    from .prediction.columns import mapper as mapper
     from .prediction.predict import load_pipeline as load_pipeline
+    from .prediction.writers import TRIPLETS as TRIPLETS
     from .processing_d2e2s import D2E2SProcessor as D2E2SProcessor
     from .training.arguments import TripletTrainingArguments as TripletTrainingArguments
     from .training.models import build_model as build_model
@@ -33,6 +35,7 @@ __version__ = "0.1.0"
 
 # Public name: module that defines it.
 _HOMES = {
+    "TRIPLETS": "prediction.writers",
     "D2E2SConfig": "configuration_d2e2s",
     "D2E2SForTripletExtraction": "modeling_d2e2s",
     "D2E2SModel": "modeling_d2e2s",
@@ -43,6 +46,7 @@ _HOMES = {
     "TripletTrainingArguments": "training.arguments",
     "build_model": "training.models",
     "load_pipeline": "prediction.predict",
+    "mapper": "prediction.columns",
     "reviews_en": "box",
 }
 __all__ = list(_HOMES)

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -380,7 +381,7 @@ def test_any_number_of_processes_gives_the_same_shards(
 def test_parts_by_number_for_any_scheduler(
     run: Callable[..., int], extract: TripletExtractionPipeline, tmp_path: Path
 ) -> None:
-    """As docs/scale.md hands them to Spark and Ray: in any order, some of them twice."""
+    """As a scheduler hands them out: in any order, some of them twice."""
     _corpus(tmp_path)
     assert run("one") == 0
     out, names = str(tmp_path / "out"), [str(tmp_path / "in")]
@@ -396,6 +397,29 @@ def test_parts_by_number_for_any_scheduler(
     with pytest.raises(ValueError, match="another model"):
         next(corpus.predict_parts(Output(out), [0], extract))
     extract.model.config.temperature /= 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--engine", "ray", "--share", "0/2"], "--share is for processes that share the work by themselves; "),
+        (["--ray_address", "auto"], "--ray_address is for --engine ray\n"),
+        (["--engine", "ray"], '--engine ray needs ray: pip install "d2e2s[ray]"\n'),
+    ],
+)
+def test_engine_that_cannot_be_had(
+    run: Callable[..., int],
+    tmp_path: Path,
+    words: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "1")  # which is then as it was
+    _corpus(tmp_path)
+    assert run("out", *words) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
 
 
 def test_two_processes_at_the_same_parts(

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 TRAVELLING = sorted(ROOT.glob("*_d2e2s.py"))
 # Without the code that is put beside the model in the box.
 PACKAGE = [path for path in (ROOT / "d2e2s").rglob("*.py") if path.parent.name != "reviews-en"]
-CODE = [*TRAVELLING, *PACKAGE, *(p for room in ("data_scripts", "demo", "metrics") for p in (ROOT / room).rglob("*.py"))]
+BESIDE = [path for room in ("data_scripts", "demo", "metrics") for path in (ROOT / room).rglob("*.py")]
+CODE = [*TRAVELLING, *PACKAGE, *BESIDE]
 LIBRARIES = {"torch", "transformers", "tokenizers", "huggingface_hub", *sys.stdlib_module_names}
 LONGEST = 450
 # Of a room, or of a module at the top of the package, from below; what travels with a checkpoint is in 0.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ OTHER_FORMATS = {".json", ".xlsx", ".xls", ".ods", ".pdf", ".docx", ".xml", ".ht
 COLOURS = {"POS": "green", "NEG": "red", "NEU": "yellow"}
 
 OPTIONS = ("threshold", "top_k", "aspects", "window_words")  # of the pipeline
-OF_FOLDERS = ("share", "file_column", "rows_per_shard")  # arguments for --out FOLDER only
+# Arguments for --out FOLDER only.
+OF_FOLDERS = ("share", "file_column", "rows_per_shard", "engine", "ray_address")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--file_column", metavar="NAME", help="--out FOLDER: also a column with the file that each row is from")
     add("--rows_per_shard", type=_positive, help="--out FOLDER: rows of one file of it (default: 5000)")
     add("--share", type=_share, metavar="I/N", help="--out FOLDER: do only this share of the work, 0/N to N-1/N")
+    add("--engine", choices=("ray",), help="--out FOLDER: the work as tasks of Ray, here or on a cluster")
+    add("--ray_address", metavar="ADDRESS", help="--engine ray: the cluster, auto = this machine's; default: start one")
     dtypes = ("auto", "float32", "bfloat16", "float16")
     add("--dtype", default="auto", choices=dtypes, help="number format of the model (default: as saved)")
 
@@ -135,7 +138,26 @@ def _run_corpus(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     if STDIN in arguments.inputs:
         raise UserError("standard input (-) goes into one file: give --out a file such as triplets.jsonl")
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    predict_corpus(arguments.inputs, arguments.out, arguments.model, **given, **options)
+    engine, address = given.pop("engine", None), given.pop("ray_address", None)
+    if engine is None and address is not None:
+        raise UserError("--ray_address is for --engine ray")
+    if engine is None:
+        predict_corpus(arguments.inputs, arguments.out, arguments.model, **given, **options)
+    elif "share" in given:
+        raise UserError("--share is for processes that share the work by themselves; --engine ray does all of it")
+    else:
+        _on_ray(address)(arguments.inputs, arguments.out, arguments.model, address=address, **given, **options)
+
+
+def _on_ray(address: str | None) -> Callable[..., Any]:
+    """`predict_corpus` of Ray, which is imported for it; a Ray of this machine alone opens no port to others."""
+    if address is None:  # whatever its name says; it is read at the import
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        from ..engines import ray
+    except ModuleNotFoundError as error:
+        raise UserError(f'--engine ray needs {error.name}: pip install "d2e2s[ray]"') from None
+    return ray.predict_corpus
 
 
 def _input_table(inputs: Sequence[str]) -> Table:

@@ -26,6 +26,7 @@ from datasets import Features, Value
 from ..errors_d2e2s import UserError
 from ..pipeline_d2e2s import TripletExtractionPipeline
 from ..words_d2e2s import is_blank
+from .columns import triplets_array
 from .parts import FORMATS, ColumnKinds, Part, plan_parts, read_part
 from .predict import load_pipeline, say_missing, with_progress
 from .shards import Counts, InputFile, Manifest, Output, Predicted
@@ -185,10 +186,20 @@ def predict_parts(output: Output, numbers: Iterable[int], extract: TripletExtrac
         UserError: another model than the one that was planned with; else see `rows.read_part` and `Output.write`.
         OSError: the input or the folder cannot be used. What was done before stays.
     """
+    check_model(output, extract)
+    for number in sorted(set(numbers) - output.done()):
+        yield predict_part(output, number, extract)
+
+
+def check_model(output: Output, extract: TripletExtractionPipeline) -> None:
+    """Raises: UserError: the work was planned with another model."""
     if fingerprint(extract) != output.manifest.settings["model"]:
         raise UserError(f"{output.folder}: was begun with another model; {AGAIN}")
-    for number in sorted(set(numbers) - output.done()):
-        yield output.write(number, _predicted(output.manifest, output.manifest.parts[number], extract))
+
+
+def predict_part(output: Output, number: int, extract: TripletExtractionPipeline) -> Counts:
+    """Do a part, whoever does it as well; for errors see `predict_parts`."""
+    return output.write(number, _predicted(output.manifest, output.manifest.parts[number], extract))
 
 
 def _predicted(manifest: Manifest, part: Part, extract: TripletExtractionPipeline) -> Iterator[Predicted]:
@@ -200,7 +211,7 @@ def _predicted(manifest: Manifest, part: Part, extract: TripletExtractionPipelin
         table, found = rows.table, extract(rows.texts, **settings["options"])
         if file is not None:
             table = table.append_column(schema.field(file), pyarrow.repeat(str(path), len(table)))
-        table = table.append_column(schema.field(triplets), pyarrow.array(found, schema.field(triplets).type))
+        table = table.append_column(schema.field(triplets), triplets_array(found))
         yield Predicted(table, rows.rejected, sum(map(is_blank, rows.texts)))
 
 
@@ -239,10 +250,22 @@ def predict_corpus(
     first, step = share or (state.process_index, state.num_processes)
     done = predict_parts(output, range(first, len(output.manifest.parts), step), extract)
     read = sum(counts.rows_in for counts in (with_progress(extract, done) if state.is_main_process else done))
+    return conclude(output, extract, read, settings.get("aspects"), alone=state.num_processes == 1)
+
+
+def conclude(
+    output: Output, extract: TripletExtractionPipeline, read: int, aspects: Sequence[str] | None, alone: bool = True
+) -> Counts | None:
+    """Write the summary if all is done, and say on stderr what came of a run that has read so many rows.
+
+    Args:
+        aspects: those that were asked for.
+        alone: no other process says it, so that a run that leaves something to do says so too.
+    """
     if read:
-        say_missing(extract, settings.get("aspects"), f"the {read} rows read now")
+        say_missing(extract, aspects, f"the {read} rows read now")
     total = output.finish()
-    if total is not None or state.num_processes == 1:
+    if total is not None or alone:
         print(_report(output, total), file=sys.stderr)
     return total
 

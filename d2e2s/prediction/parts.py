@@ -255,14 +255,19 @@ def json_text(value: Any) -> str | None:
 
 def _plan_parquet(path: Path, file: int, columns: ColumnKinds, text_column: str, rows_per_part: int) -> list[Part]:
     schema, total = parquet_columns(path)
-    if text_column not in schema.names:
-        raise no_column(text_column, "--text_column", schema.names)
-    kind = _plain_type(schema.field(text_column).type)
-    if not (_is_string(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_null(kind)):
-        raise UserError(f"column {text_column!r} is {kind}; expected text, or lists of words")
+    check_text_column(schema, text_column, "--text_column")
     columns.add_schema(schema)
     starts = range(0, total, rows_per_part)
     return [Part(file, start, end := min(start + rows_per_part, total), start + 1, end - start) for start in starts]
+
+
+def check_text_column(schema: pyarrow.Schema, text_column: str, option: str) -> None:
+    """Raises: UserError: no such column, or one that holds no texts; `option` is what names it."""
+    if text_column not in schema.names:
+        raise no_column(text_column, option, schema.names)
+    kind = _plain_type(schema.field(text_column).type)
+    if not (_is_string(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_null(kind)):
+        raise UserError(f"column {text_column!r} is {kind}; expected text, or lists of words")
 
 
 def parquet_columns(path: Path) -> tuple[pyarrow.Schema, int]:
@@ -298,8 +303,7 @@ def _is_string(kind: pyarrow.DataType) -> bool:
 def _read_parquet(path: Path, part: Part, features: Features, text_column: str) -> Iterator[Rows]:
     line = part.line
     for table, damaged in row_range(path, part.start, part.end):
-        texts_of_rows = _with_text(_text_values(table[text_column], text_column, line), text_column)
-        rows = [*_fitting(texts_of_rows, table, features, line), *damaged]
+        rows = [*_fitting(text_rows(table[text_column], text_column, line), table, features, line), *damaged]
         good = pyarrow.array([row.line - line for row in rows if row.values is not None], "int64")
         texts = [row.values[text_column] for row in rows if row.values is not None]
         line += len(rows)
@@ -355,6 +359,11 @@ def _slices(batches: Iterable[pyarrow.RecordBatch], start: int, end: int) -> Ite
         first += len(batch)
         if first >= end:
             return
+
+
+def text_rows(column: pyarrow.ChunkedArray, name: str, line: int = 1) -> Iterator[Row]:
+    """A row for each value of a column of texts, the first of which is `line`; what is no text is rejected."""
+    return _with_text(_text_values(column, name, line), name)
 
 
 def _text_values(column: pyarrow.ChunkedArray, name: str, line: int) -> Iterator[Row]:

@@ -1,0 +1,246 @@
+"""What an engine costs over the plain pipeline, with as many workers and threads, and whether their memory is flat.
+
+    pip install -c constraints.txt -e ".[ray,spark,bench]"
+    python -m benchmarks.engines --model outputs/14res --data data/14res/test.jsonl --out results/engines.jsonl
+
+The sentences are repeated to `--rows` texts in a lake of Parquet files. Each side is a job of its own in a process of
+its own, from the lake to files of triplets, with one thread a worker; `plain` is the pipeline in as many processes as
+there are workers, which divide the files. Rows a second are those that were written after the first files, by the times
+at which the files were written. The overhead of a side is the median, over the rounds, of the plain pipeline's rate by
+its own, less one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow
+import pyarrow.parquet
+import torch
+
+from d2e2s.data_scripts.records import read_records
+from d2e2s.prediction.columns import triplets_array
+from d2e2s.prediction.parts import ROWS_AT_ONCE
+from d2e2s.prediction.predict import load_pipeline
+
+from .timing import command_line, environment
+
+# Ray and Spark tell libraries so by themselves.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "SPARK_LOCAL_IP": "127.0.0.1"}
+SERVERS = ("java", "raylet", "gcs_server")
+SECONDS_BETWEEN_SAMPLES = 1.0
+MEGABYTE = 1e6
+
+
+# --- sides ------------------------------------------------------------------------------------------------
+
+
+def plain(lake: Path, out: Path, model: str, workers: int) -> None:
+    """The pipeline in processes that divide the files."""
+    context = get_context("spawn")
+    processes = [context.Process(target=_plain, args=(lake, out, model, n, workers)) for n in range(workers)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        if process.exitcode:
+            raise RuntimeError(f"a process ended with {process.exitcode}")
+
+
+def _plain(lake: Path, out: Path, model: str, first: int, step: int) -> None:
+    torch.set_num_threads(1)
+    extract = load_pipeline(model, "cpu")
+    for path in sorted(lake.iterdir())[first::step]:
+        table = pyarrow.parquet.read_table(path)
+        found = triplets_array(extract(table["text"].to_pylist()))
+        pyarrow.parquet.write_table(table.append_column("triplets", found), out / path.name)
+
+
+def ray_data(lake: Path, out: Path, model: str, workers: int) -> None:
+    import ray
+
+    from d2e2s.engines.ray import extract_triplets
+
+    _local_ray(workers + 1)  # one CPU reads and writes
+    data = ray.data.read_parquet(str(lake), override_num_blocks=len(list(lake.iterdir())))
+    extract_triplets(data, model, concurrency=workers).write_parquet(str(out))
+
+
+def ray_corpus(lake: Path, out: Path, model: str, workers: int) -> None:
+    from d2e2s.engines.ray import predict_corpus
+
+    _local_ray(workers)
+    predict_corpus([str(lake)], str(out), model, rows_per_shard=ROWS_AT_ONCE)
+
+
+def _local_ray(cpus: int) -> None:
+    import ray
+
+    ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+
+
+def spark(lake: Path, out: Path, model: str, workers: int) -> None:
+    from pyspark.sql import SparkSession
+
+    from d2e2s.engines.spark import extract_triplets
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    a_file_a_task = {"spark.sql.files.maxPartitionBytes": "1k", "spark.sql.files.openCostInBytes": "1m"}
+    builder = SparkSession.builder.master(f"local[{workers},4]").config("spark.ui.enabled", "false")
+    session = builder.config(map=a_file_a_task).getOrCreate()
+    extract_triplets(session.read.parquet(str(lake)), model, device="cpu").write.parquet(str(out), mode="append")
+    session.stop()
+
+
+SIDES: dict[str, Callable[[Path, Path, str, int], None]] = {
+    "plain": plain,
+    "ray_data": ray_data,
+    "ray_corpus": ray_corpus,
+    "spark": spark,
+}
+
+
+# --- what is measured -------------------------------------------------------------------------------------
+
+
+def rate(out: Path, workers: int) -> float:
+    """Rows a second, from the moment when two files a worker had been written to the last file.
+
+    By then every worker has its model loaded and its first batch done.
+    """
+    written = sorted((path.stat().st_mtime, _rows(path)) for path in out.rglob("*.parquet") if _rows(path))
+    if len(written) <= 4 * workers:
+        raise ValueError(f"{len(written)} files of {workers} workers are too few: give more --rows")
+    rows = sum(count for _, count in written[2 * workers :])
+    return rows / (written[-1][0] - written[2 * workers - 1][0])
+
+
+def _rows(path: Path) -> int:
+    return pyarrow.parquet.read_metadata(path).num_rows
+
+
+class Memory(threading.Thread):
+    """Megabytes of the largest Python process below this one, once a second."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.samples: list[float] = []
+        self._end = threading.Event()
+
+    def run(self) -> None:
+        while not self._end.wait(SECONDS_BETWEEN_SAMPLES):
+            self.samples.append(max(map(_resident, psutil.Process().children(recursive=True)), default=0))
+
+    def stop(self) -> dict[str, float]:
+        """The median of each quarter of the samples."""
+        self._end.set()
+        self.join()
+        size = max(1, len(self.samples) // 4)
+        quarters = [self.samples[n * size : (n + 1) * size] or [0] for n in range(4)]
+        return {f"quarter_{n}": round(statistics.median(part)) for n, part in enumerate(quarters, start=1)}
+
+
+def _resident(process: psutil.Process) -> float:
+    try:
+        return 0 if process.name() in SERVERS else process.memory_info().rss / MEGABYTE
+    except psutil.Error:  # it has ended
+        return 0
+
+
+def measure(side: str, lake: Path, model: str, workers: int) -> dict[str, Any]:
+    """One job: its rate, the rows that it wrote, and memory of a worker by quarter of the job."""
+    with tempfile.TemporaryDirectory() as out:
+        memory = Memory()
+        memory.start()
+        SIDES[side](lake, Path(out), model, workers)
+        by_quarter = memory.stop()
+        rows = sum(map(_rows, Path(out).rglob("*.parquet")))
+        return {"rows": rows, "rows_per_second": rate(Path(out), workers), "worker_mb": by_quarter}
+
+
+# --- command ----------------------------------------------------------------------------------------------
+
+
+def make_lake(folder: Path, data: Path, rows: int) -> None:
+    """Files of `ROWS_AT_ONCE` texts."""
+    texts = list(islice(cycle(" ".join(record["tokens"]) for record in read_records(data)), rows))
+    for start in range(0, rows, ROWS_AT_ONCE):
+        part = texts[start : start + ROWS_AT_ONCE]
+        table = pyarrow.table({"id": range(start, start + len(part)), "text": part})
+        pyarrow.parquet.write_table(table, folder / f"r{start:09}.parquet")
+
+
+def in_process(side: str, lake: Path, model: str, workers: int) -> dict[str, Any]:
+    """`measure` in a process of its own."""
+    words = ["--side", side, "--lake", str(lake), "--model", model, "--workers", str(workers)]
+    command = [sys.executable, "-m", "benchmarks.engines", *words]
+    settings = {**os.environ, **ONE_THREAD, **LOOPBACK}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=settings)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(options: argparse.Namespace, lake: Path, workers: int) -> list[dict[str, Any]]:
+    """A line for each side: medians of the rounds, in each of which the sides run in turn."""
+    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in options.sides}
+    for _ in range(options.rounds):
+        for side in options.sides:
+            runs[side].append(in_process(side, lake, options.model, workers))
+            print(workers, side, runs[side][-1], flush=True)
+    rates = {side: [run["rows_per_second"] for run in found] for side, found in runs.items()}
+    return [
+        {
+            "command": command_line(),
+            "environment": environment(torch.device("cpu")),
+            "side": side,
+            "workers": workers,
+            "rows": [run["rows"] for run in found],
+            "rows_per_second": rates[side],
+            "overhead": statistics.median(a / b for a, b in zip(rates["plain"], rates[side], strict=True)) - 1,
+            "worker_mb": [run["worker_mb"] for run in found],
+        }
+        for side, found in runs.items()
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--model", required=True, help="folder of a checkpoint")
+    add("--data", type=Path, help="JSONL of records")
+    add("--out", type=Path, help="lines of results are added to this file")
+    add("--rows", type=int, default=40 * ROWS_AT_ONCE)
+    add("--workers", type=int, nargs="+", default=[1, 2])
+    add("--rounds", type=int, default=3)
+    add("--sides", nargs="+", choices=tuple(SIDES), default=tuple(SIDES), help="plain among them")
+    add("--side", choices=tuple(SIDES), help=argparse.SUPPRESS)
+    add("--lake", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    if options.side:
+        print(json.dumps(measure(options.side, options.lake, options.model, options.workers[0])))
+        return
+    options.model = os.path.abspath(options.model)
+    with tempfile.TemporaryDirectory() as lake:
+        make_lake(Path(lake), options.data, options.rows)
+        for workers in options.workers:
+            lines = [json.dumps(line) + "\n" for line in compare(options, Path(lake), workers)]
+            with options.out.open("a", encoding="utf-8") as file:
+                file.writelines(lines)
+
+
+if __name__ == "__main__":
+    main()
