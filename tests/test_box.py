@@ -62,7 +62,7 @@ def test_the_challenge_set_as_its_card_says(extract: TripletExtractionPipeline) 
     right = score(extract([text["text"] for text in texts]), texts)["right"]
     said = json.loads((ROOT / "results" / "reviews_en.json").read_text(encoding="utf-8"))["challenge"]["right"]
     assert right == pytest.approx(said, abs=0.02)
-    assert right["all"] >= 0.65 and right["with_triplets"] >= 0.6 and min(right.values()) >= 0.4
+    assert right["all"] >= 0.65 and right["no_opinion"] > 0.9
 
 
 def test_it_is_the_default_of_predict(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +102,7 @@ def test_it_is_trained_further_by_its_name(tmp_path: Path) -> None:
     lines = records.read_text(encoding="utf-8").splitlines(keepends=True)[:8]
     (tmp_path / "train.jsonl").write_text("".join(lines), encoding="utf-8")
     files = [f"--{name}_file={tmp_path / 'train.jsonl'}" for name in ("train", "validation")]
-    options = ["--model_name_or_path", REVIEWS_EN, "--do_train", "--max_steps", "1", "--use_cpu", "--disable_tqdm"]
+    options = ["--model_name_or_path", REVIEWS_EN, "--do_train", "--max_steps", "1", "--use_cpu", "--disable_tqdm=true"]
     assert cli.main(["train", *files, *options, "--output_dir", str(tmp_path / "out")]) == 0
     results = json.loads((tmp_path / "out" / "all_results.json").read_text(encoding="utf-8"))
     assert results["train_sentences"] == 8

@@ -32,6 +32,8 @@ from d2e2s.prediction.predict import load_pipeline
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
 TEXT = "We had the pizza, and the waiter was not friendly. Great wine at a bad place!"
+# What a repository holds that loading does not need, and a pipeline does not save.
+BESIDE = {"README.md", "all_results.json", "handler.py", "requirements.txt"}
 # What makes a checkpoint, in one repository.
 WHOLE = {
     "README.md",
@@ -190,7 +192,7 @@ def test_trainer_pushes_what_a_fresh_process_loads_by_name(
     printed = run_elsewhere(LOAD, tmp_path, "someone/tiny", TEXT, **hub.environment)
     assert same(json.loads(printed), here(tmp_path / "out"))
     pulled = [request for request in hub.requests if request.startswith("GET /someone/tiny/resolve/")]
-    assert {request.rpartition("/")[2] for request in pulled} >= WHOLE - {"README.md", "all_results.json"}
+    assert {request.rpartition("/")[2] for request in pulled} >= WHOLE - BESIDE
 
     snippets = re.findall(r"```python\n(.*?)```", files["README.md"].decode(), flags=re.DOTALL)
     assert len(snippets) == 2
@@ -313,7 +315,7 @@ def test_a_pipeline_pushes_all_that_it_needs(hub: HubDouble, tmp_path: Path) -> 
     extract.push_to_hub("someone/pipeline")
     extract.save_pretrained(folder, push_to_hub=True)
     for name in ("someone/pipeline", "user/mine"):
-        assert set(hub.repositories["models", name].files) >= WHOLE - {"README.md", "all_results.json"}
+        assert set(hub.repositories["models", name].files) >= WHOLE - BESIDE
 
 
 # --- what somebody wrote ----------------------------------------------------------------------------------
