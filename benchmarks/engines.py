@@ -234,11 +234,11 @@ def section(lines: Sequence[dict[str, Any]]) -> str:
     header = ("", "workers", "rows a second", "overhead", "MB of a worker, by quarter of the job")
     found, seconds = lines[0]["environment"], REVIEWS / statistics.median(lines[0]["rows_per_second"])
     return (
-        f"`{lines[0]['command']}`: {found['cpu']}, {found['cpus']} cores, one thread a worker, torch {found['torch']}.\n"
-        f"\n{markdown_table(header, rows)}\n"
+        f"`{lines[0]['command']}`: {found['cpu']}, {found['cpus']} cores, one thread a worker, torch {found['torch']}."
+        f"\n\n{markdown_table(header, rows)}\n"
         f"**{REVIEWS / 1e6:.0f} million reviews** as long as these sentences, at the rate of the first row: "
-        f"{seconds / HOUR:,.0f} core hours, {seconds / HOUR / CORES:.1f} hours on {CORES} such cores, and the overhead of "
-        "the engine. A review of five sentences takes five times as long.\n"
+        f"{seconds / HOUR:,.0f} core hours, {seconds / HOUR / CORES:.1f} hours on {CORES} such cores, and the overhead "
+        "of the engine. A review of five sentences takes five times as long.\n"
     )
 
 
