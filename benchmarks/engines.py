@@ -1,7 +1,8 @@
 """What an engine costs over the plain pipeline, with as many workers and threads, and whether their memory is flat.
 
     pip install -c constraints.txt -e ".[ray,spark,bench]"
-    python -m benchmarks.engines --model outputs/14res --data data/14res/test.jsonl --out results/engines.jsonl
+    python -m benchmarks.engines --model outputs/14res --data data/14res/test.jsonl --out results/engines.jsonl \\
+        --page docs/engines.md
 
 The sentences are repeated to `--rows` texts in a lake of Parquet files. Each side is a job of its own in a process of
 its own, from the lake to files of triplets, with one thread a worker; `plain` is the pipeline in as many processes as
@@ -36,6 +37,7 @@ from d2e2s.prediction.columns import triplets_array
 from d2e2s.prediction.parts import ROWS_AT_ONCE
 from d2e2s.prediction.predict import load_pipeline
 
+from .report import markdown_table, write_between_marks
 from .timing import command_line, environment
 
 # Ray and Spark tell libraries so by themselves.
@@ -44,6 +46,7 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "SPARK_LOCAL_IP": "127.0.0
 SERVERS = ("java", "raylet", "gcs_server")
 SECONDS_BETWEEN_SAMPLES = 1.0
 MEGABYTE = 1e6
+REVIEWS, CORES, HOUR = 100e6, 64, 3600
 
 
 # --- sides ------------------------------------------------------------------------------------------------
@@ -216,12 +219,36 @@ def compare(options: argparse.Namespace, lake: Path, workers: int) -> list[dict[
     ]
 
 
+def section(lines: Sequence[dict[str, Any]]) -> str:
+    """The generated part of the page: a row for each side, and how long 100 million reviews would take."""
+    rows = [
+        [
+            line["side"].replace("_", " "),
+            str(line["workers"]),
+            f"{statistics.median(line['rows_per_second']):.0f}",
+            f"{100 * line['overhead']:+.0f} %",
+            ", ".join(f"{quarter:.0f}" for quarter in line["worker_mb"][-1].values()),
+        ]
+        for line in lines
+    ]
+    header = ("", "workers", "rows a second", "overhead", "MB of a worker, by quarter of the job")
+    found, seconds = lines[0]["environment"], REVIEWS / statistics.median(lines[0]["rows_per_second"])
+    return (
+        f"`{lines[0]['command']}`: {found['cpu']}, {found['cpus']} cores, one thread a worker, torch {found['torch']}."
+        f"\n\n{markdown_table(header, rows)}\n"
+        f"**{REVIEWS / 1e6:.0f} million reviews** as long as these sentences, at the rate of the first row: "
+        f"{seconds / HOUR:,.0f} core hours, {seconds / HOUR / CORES:.1f} hours on {CORES} such cores, and the overhead "
+        "of the engine. A review of five sentences takes five times as long.\n"
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--model", required=True, help="folder of a checkpoint")
     add("--data", type=Path, help="JSONL of records")
     add("--out", type=Path, help="lines of results are added to this file")
+    add("--page", type=Path, help="also write the table between the marks of this page")
     add("--rows", type=int, default=40 * ROWS_AT_ONCE)
     add("--workers", type=int, nargs="+", default=[1, 2])
     add("--rounds", type=int, default=3)
@@ -236,10 +263,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.model = os.path.abspath(options.model)
     with tempfile.TemporaryDirectory() as lake:
         make_lake(Path(lake), options.data, options.rows)
-        for workers in options.workers:
-            lines = [json.dumps(line) + "\n" for line in compare(options, Path(lake), workers)]
-            with options.out.open("a", encoding="utf-8") as file:
-                file.writelines(lines)
+        lines = [line for workers in options.workers for line in compare(options, Path(lake), workers)]
+    with options.out.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    if options.page:
+        write_between_marks(options.page, "engines", section(lines))
 
 
 if __name__ == "__main__":

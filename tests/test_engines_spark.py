@@ -22,7 +22,7 @@ from d2e2s.engines.spark import TRIPLETS_SCHEMA, extract_triplets, ship_model
 from d2e2s.errors import UserError
 
 pytestmark = pytest.mark.slow
-MIDDLE = ROWS // 2
+MIDDLE = ROWS // 2 + ROWS // 8  # amid a file
 SETTINGS = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
@@ -35,7 +35,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
-    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ.update(PYSPARK_PYTHON=sys.executable, SPARK_LOCAL_IP="127.0.0.1")
     builder = SparkSession.builder.master("local[2,4]")
     for name, value in SETTINGS.items():
         builder = builder.config(name, value)
@@ -54,6 +54,42 @@ def collected(frame: DataFrame) -> list[dict[str, Any]]:
     return frame.select("id", "triplets", "reason", spark_partition_id().alias("partition")).toArrow().to_pylist()
 
 
+def killing(marker: Path) -> Callable[[Iterable[Any]], Iterator[Any]]:
+    """Hands batches on; at the middle row, once, it kills the Python workers that have the model loaded."""
+
+    def hand_on(batches: Iterable[Any]) -> Iterator[Any]:
+        for batch in batches:
+            while MIDDLE in batch["id"].to_pylist() and not marker.exists():
+                time.sleep(0.1)
+                if loaded := [path for path in Path("/proc").glob("[0-9]*") if _is_loaded(path)]:
+                    marker.touch()
+                    for path in loaded:
+                        os.kill(int(path.name), signal.SIGKILL)
+            yield batch
+
+    def _is_loaded(process: Path) -> bool:
+        try:
+            sibling = f"PPid:\t{os.getppid()}\n" in (process / "status").read_text(encoding="utf-8")
+            return sibling and process.name != str(os.getpid()) and b"libtorch" in (process / "maps").read_bytes()
+        except OSError:  # it has ended
+            return False
+
+    return hand_on
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks for the process in /proc")
+def test_frame_of_which_a_worker_is_killed(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
+    """The first test, so that no worker is idle."""
+    read = spark.read.parquet(str(lake.folder))
+    read = read.mapInArrow(killing(tmp_path / "killed"), read.schema)
+    spark.sparkContext.setJobGroup("killed", "a worker is killed")
+    check_rows(collected(extract_triplets(read, str(lake.model), device="cpu", batch_size=BATCH_SIZE)), lake)
+    spark.sparkContext.setLocalProperty("spark.jobGroup.id", "")
+    tracker = spark.sparkContext.statusTracker()
+    stages = [stage for job in tracker.getJobIdsForGroup("killed") for stage in tracker.getJobInfo(job).stageIds]
+    assert (tmp_path / "killed").exists() and sum(tracker.getStageInfo(stage).numFailedTasks for stage in stages) > 0
+
+
 def test_frame(spark: SparkSession, lake: Lake) -> None:
     read = spark.read.parquet(str(lake.folder))
     frame = extract_triplets(read, str(lake.model), device="cpu", batch_size=BATCH_SIZE).persist()
@@ -66,43 +102,6 @@ def test_frame(spark: SparkSession, lake: Lake) -> None:
         assert len(ids) < ROWS and ids == sorted(ids)
     named = frame.selectExpr("explode(triplets) AS t").where(col("t.sentiment") == "POS").select("t.aspect.text")
     assert named.count() == sum(t["sentiment"] == "POS" for found in lake.expected for t in found or [])
-
-
-def killing(marker: Path) -> Callable[[Iterable[Any]], Iterator[Any]]:
-    """Hands batches on; at the middle row, once, it kills a Python worker that has the model loaded."""
-
-    def hand_on(batches: Iterable[Any]) -> Iterator[Any]:
-        for batch in batches:
-            while MIDDLE in batch["id"].to_pylist() and not marker.exists():
-                for process in Path("/proc").glob("[0-9]*"):
-                    mine = process.name == str(os.getpid()) or "pyspark" not in _read(process / "cmdline")
-                    if not mine and "libtorch" in _read(process / "maps"):
-                        marker.write_text(process.name, encoding="utf-8")
-                        os.kill(int(process.name), signal.SIGKILL)
-                        break
-                else:
-                    time.sleep(0.1)
-            yield batch
-
-    def _read(path: Path) -> str:
-        try:
-            return path.read_text(encoding="utf-8", errors="replace")
-        except OSError:  # it has ended
-            return ""
-
-    return hand_on
-
-
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks for the process in /proc")
-def test_frame_of_which_a_worker_is_killed(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
-    read = spark.read.parquet(str(lake.folder))
-    read = read.mapInArrow(killing(tmp_path / "killed"), read.schema)
-    spark.sparkContext.setJobGroup("killed", "a worker is killed")
-    check_rows(collected(extract_triplets(read, str(lake.model), device="cpu", batch_size=BATCH_SIZE)), lake)
-    spark.sparkContext.setLocalProperty("spark.jobGroup.id", "")
-    tracker = spark.sparkContext.statusTracker()
-    stages = [stage for job in tracker.getJobIdsForGroup("killed") for stage in tracker.getJobInfo(job).stageIds]
-    assert (tmp_path / "killed").exists() and sum(tracker.getStageInfo(stage).numFailedTasks for stage in stages) > 0
 
 
 def test_a_model_that_is_shipped(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ extract_triplets(reviews, "/shared/outputs/14res").write.parquet("s3://lake/trip
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 import pyarrow
@@ -67,11 +68,14 @@ def extract_triplets(
 
 
 def ship_model(spark: SparkSession, folder: str | Path) -> str:
-    """Send a checkpoint to all workers, where no folder is seen by all machines; the name is for `extract_triplets`."""
-    name = Path(folder).resolve().name
-    with TemporaryDirectory() as temporary:
-        archive = shutil.make_archive(str(Path(temporary) / name), "zip", folder)
-        spark.addArtifacts(f"{archive}#{name}", archive=True)
+    """Send a checkpoint to all workers, where no folder is seen by all machines; the name is for `extract_triplets`.
+
+    Its archive is kept on the driver until this process ends: a worker that begins later fetches it then.
+    """
+    name, kept = Path(folder).resolve().name, mkdtemp(prefix="shipped-")
+    atexit.register(shutil.rmtree, kept, ignore_errors=True)
+    archive = shutil.make_archive(str(Path(kept) / name), "zip", folder)
+    spark.addArtifacts(f"{archive}#{name}", archive=True)
     return f"{SHIPPED}{name}"
 
 
