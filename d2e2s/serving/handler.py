@@ -19,7 +19,7 @@ class EndpointHandler:
     """
 
     def __init__(self, path: str = ".") -> None:
-        self.extract = pipeline(model=path, trust_remote_code=True)
+        self.extract = pipeline(model=path, trust_remote_code=True)  # type: ignore[call-overload]
 
     def __call__(self, data: Any) -> Any:
         """The triplets of a text, or of each text of a list; `{"error": ...}` for what is no such request."""
