@@ -20,7 +20,7 @@ from test_drawing import EVIL, Page
 
 from d2e2s import cli
 from d2e2s.errors import UserError
-from d2e2s.prediction.writers import TRIPLETS, write_table
+from d2e2s.prediction.writers import TRIPLETS, as_it_was, harmless, write_table
 from d2e2s.summaries import counts
 from d2e2s.summaries.counts import Aspect, Review, Share, Summary, excerpt, share
 from d2e2s.summaries.figures import Figures, periods, praise_and_blame
@@ -120,7 +120,7 @@ def test_counts_opinions_and_names() -> None:
     aspect = Summary().add(reviews).aspects["screen"]
     assert aspect.sentiments == {"POS": 2, "NEG": 1} and aspect.name == "screen"
     assert aspect.opinions == {("sharp", "POS"): 2, ("dim", "NEG"): 1}
-    assert {label: len(found) for label, found in aspect.examples.items()} == {"NEG": 1, "POS": 2}
+    assert {label: len(found) for label, found in aspect.examples.items()} == {"NEG": 1, "POS": 1}  # a text once
 
 
 def test_groups_and_months_are_counted_where_they_are_known() -> None:
@@ -150,6 +150,26 @@ def test_memory_is_bounded_and_what_goes_is_said(monkeypatch: pytest.MonkeyPatch
     assert f"{summary.left_out}" in Page(str(render(Figures(summary, 1, "POS", "NEG"), "x"))).text
 
 
+def test_opinions_that_are_not_kept_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "MOST_OPINIONS", 4)
+    summary = Summary().add([review("food", f"good{i}", "POS") for i in range(9)])
+    aspect = summary.aspects["food"]
+    assert aspect.opinions.total() + aspect.opinions_left_out == 9 and aspect.opinions_left_out > 0
+    assert any(note.startswith(f"Of {aspect.opinions_left_out} triplets the opinion") for note in summary.notes())
+
+
+def test_examples_are_from_anywhere_and_the_same_at_every_run() -> None:
+    reviews = [review("food", f"good{i}", "POS") for i in range(100)]
+    kept = [Summary().add(rows).aspects["food"].examples["POS"] for rows in (reviews, reversed(reviews))]
+    assert len(kept[0]) == counts.EXAMPLES and kept[0] == kept[1]
+    assert {found.text for found in kept[0].values()} != {row.text for row in reviews[: counts.EXAMPLES]}
+
+
+def test_reviews_without_group_or_day_are_said() -> None:
+    reviews = [review("food", "good", "POS", group="a", month="2024-01"), review("food", "bad", "NEG")]
+    assert list(Summary().add(reviews).notes()) == ["1 reviews have no group.", "1 reviews have no day."]
+
+
 def test_too_many_groups_are_refused() -> None:
     reviews = (review("food", "good", "POS", group=str(i)) for i in range(counts.MOST_GROUPS + 1))
     with pytest.raises(UserError, match="--by: more than 1000 different values"):
@@ -165,6 +185,10 @@ def test_an_excerpt_ends_between_words() -> None:
         place = example.triplet[role]
         assert example.text[place["start"] : place["end"]] == term == place["text"]
     assert excerpt("no such", triplet("food", "great", "POS")) is None
+    text = "Seafood: great. We paid little, and the food was great."
+    near = excerpt(text, triplet("food", "great", "POS"))  # whole words, and those that stand near each other
+    assert near is not None and near.triplet["aspect"]["start"] == text.rindex("food")
+    assert near.triplet["opinion"]["start"] == text.rindex("great")
     found = excerpt("food great", triplet("food", "great", "POS"))
     assert found is not None and found.text == "food great"
 
@@ -209,13 +233,19 @@ def test_months_of_days(value: Any, expected: str | None) -> None:
 
 def test_labels_of_praise_and_blame() -> None:
     assert praise_and_blame(["POS", "NEG"], None, None) == ("POS", "NEG")
-    assert praise_and_blame(["POS"], None, None) == ("POS", "NEG")
+    assert praise_and_blame(["POS"], None, None) == praise_and_blame(["NEU"], None, None) == ("POS", "NEG")
     assert praise_and_blame(["Positive", "mixed", "negative"], None, None) == ("Positive", "negative")
     assert praise_and_blame(["1", "5"], "5", "1") == ("5", "1")
     with pytest.raises(UserError, match="The labels are 1, 5: give --positive"):
         praise_and_blame(["1", "5"], None, None)
     with pytest.raises(UserError, match="--negative 2: no such label among those found: 1, 5"):
         praise_and_blame(["1", "5"], "5", "2")
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "'=1+1", "-5", "+a", "plain", "", "'", None, 3])
+def test_what_was_made_harmless_is_read_as_it_was(cell: Any) -> None:
+    written = harmless(cell)
+    assert as_it_was(written) == (cell if written != "'=1+1" else "=1+1")
 
 
 # --- the command
@@ -239,6 +269,18 @@ def test_files_that_predict_writes_give_the_same_counts(
     groups = [row for row in rows if row["aspect"] == "battery" and row["group"]]
     assert {row["group"]: int(row["triplets"]) for row in groups} == battery
     assert sum(int(row["triplets"]) for row in rows if row["period"]) == 186
+
+
+@pytest.mark.parametrize("text", ["=good food", "It's good, isn't it", "'quoted'"])
+def test_a_column_of_the_reviews_own_is_not_taken_for_that_of_the_triplets(text: str, tmp_path: Path) -> None:
+    table, out = tmp_path / "triplets.csv", tmp_path / "summary.csv"
+    rows = {"text": [text] * 2, "sentiment": ["5 stars", "1 star"], "shop": [text, "-5"]}
+    features = Features({name: Value("string") for name in rows} | {"predicted_triplets": TRIPLETS})
+    found = [[triplet("food", "good", "POS", "food good")], []]
+    write_table(str(table), [{**rows, "predicted_triplets": found}], features)
+    assert cli.main(["summarize", str(table), "--by", "shop", "--min_count", "1", "--out", str(out)]) == 0
+    whole, group = lines(out)
+    assert (whole["aspect"], whole["POS"], group["group"]) == ("food", "1", harmless(text))
 
 
 def test_the_page_has_the_numbers_of_the_table(written: Callable[[str], Path], tmp_path: Path) -> None:
@@ -293,7 +335,12 @@ def test_the_folder_of_a_corpus(tmp_path: Path, model: Path) -> None:
     [
         (["--out", "a.txt"], "--out a.txt: expected a name that ends in .html or .csv"),
         (["--out", "a.csv", "--by", "shop"], "no column 'shop'"),
-        (["--out", "a.csv", "--date_column", "product"], "row 1: 'Noodle Quay' is no day; expected a day such as"),
+        (["--out", "a.csv", "--date_column", "product"], "review 1: 'Noodle Quay' is no day; expected a day such as"),
+        (["--out", "a.csv", "--text_column", "review"], "no column 'review'"),
+        (
+            ["--out", "a.csv", "--output_column", "place"],
+            "place is 'Bristol'; expected triplets as `d2e2s predict` writes",
+        ),
         (["--out", "a.csv", "--min_count", "0"], "--min_count 0: expected at least 1"),
         (["--out", "a.csv", "--merge", "none.yaml"], "none.yaml"),
         (["--out", "a.csv", "--positive", "GOOD"], "--positive GOOD: no such label among those found: POS, NEU, NEG"),

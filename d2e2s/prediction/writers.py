@@ -125,6 +125,12 @@ def harmless(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) and not _is_number(cell) else cell
 
 
+def as_it_was(cell: Any) -> Any:
+    """The text that `harmless` has put an apostrophe in front of."""
+    text = cell[1:] if isinstance(cell, str) else ""
+    return text if cell == f"'{text}" and harmless(text) == cell else cell
+
+
 def _is_number(text: str) -> bool:
     return text[1:].replace(".", "", 1).isdecimal() and text[0] in "+-"
 

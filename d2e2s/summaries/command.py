@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from pathlib import Path
 
 import transformers
@@ -68,10 +69,13 @@ def run(options: argparse.Namespace) -> None:
         options.date_column,
     )
     summary = Summary(names).add(source.read(options.source))
+    _check_found(options, summary)
     good, bad = praise_and_blame(summary.sentiments(), options.positive, options.negative)
     figures = Figures(summary, options.min_count, good, bad)
     for path in options.out:
         write(path, figures, options.title or f"What people say: {Path(options.source).stem}")
+    for note in summary.notes():
+        print(note, file=sys.stderr)
     for path in options.out:
         print(path)
 
@@ -85,6 +89,15 @@ def _check(options: argparse.Namespace) -> None:
         if path.exists() and Path(options.source).exists() and path.samefile(options.source):
             raise UserError(f"--out {path}: is the file that is read; give the output another name")
         check_writable(path.parent)
+
+
+def _check_found(options: argparse.Namespace, summary: Summary) -> None:
+    if options.by is not None and not summary.groups:
+        raise UserError(f"--by {options.by}: empty in all {summary.reviews} reviews; name another column")
+    if options.date_column is not None and not summary.months:
+        raise UserError(
+            f"--date_column {options.date_column}: no day in {summary.reviews} reviews; name another column"
+        )
 
 
 def write(path: Path, figures: Figures, title: str) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from ..errors_d2e2s import UserError
 from .names import Names
@@ -41,33 +44,54 @@ class Example(NamedTuple):
 
 @dataclass(slots=True)
 class Aspect:
-    """What was said about an aspect; the sums of `groups` and `months` are those of the reviews that have one."""
+    """What was said about an aspect; the sums of `groups` and `months` are those of the reviews that have one.
+
+    Attributes:
+        opinions_left_out: triplets whose opinion was too rare to be kept, among too many others.
+        examples: for each sentiment some, by the checksum of their review.
+    """
 
     sentiments: Counter[str] = field(default_factory=Counter)
     names: Counter[str] = field(default_factory=Counter)  # as it was written
     opinions: Counter[tuple[str, str]] = field(default_factory=Counter)  # words and sentiment
+    opinions_left_out: int = 0
     groups: dict[str, Counter[str]] = field(default_factory=dict)
     months: dict[str, Counter[str]] = field(default_factory=dict)
-    examples: dict[str, list[Example]] = field(default_factory=dict)
+    examples: dict[str, dict[int, Example]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """How it is written most often."""
-        return min(self.names, key=lambda name: (-self.names[name], name))
+        """How it is written most often; of several such the one in small letters."""
+        return min(self.names, key=lambda name: (-self.names[name], name.swapcase()))
 
     def add(self, triplet: Triplet, review: Review) -> None:
         sentiment = triplet["sentiment"]
         self.sentiments[sentiment] += 1
-        self.names[triplet["aspect"]["text"].casefold()] += 1
+        self.names[" ".join(triplet["aspect"]["text"].split())] += 1
         self.opinions[triplet["opinion"]["text"].casefold(), sentiment] += 1
         if len(self.opinions) > MOST_OPINIONS:
-            self.opinions = Counter(dict(self.opinions.most_common(MOST_OPINIONS // 2)))
+            self._drop_rare()
         for counts, key in ((self.groups, review.group), (self.months, review.month)):
             if key is not None:
                 counts.setdefault(key, Counter())[sentiment] += 1
-        examples = self.examples.setdefault(sentiment, [])
-        if len(examples) < EXAMPLES and (found := excerpt(review.text, triplet)):
-            examples.append(found)
+        self._keep(triplet, review)
+
+    def _drop_rare(self) -> None:
+        """Half of the opinions: the rarest."""
+        before = self.opinions.total()
+        self.opinions = Counter(dict(self.opinions.most_common(MOST_OPINIONS // 2)))
+        self.opinions_left_out += before - self.opinions.total()
+
+    def _keep(self, triplet: Triplet, review: Review) -> None:
+        """The examples of the lowest checksums: from anywhere in the file, the same at every run, a text once."""
+        rank = crc32(review.text.encode(errors="replace"))
+        kept = self.examples.setdefault(triplet["sentiment"], {})
+        if rank in kept or (len(kept) == EXAMPLES and rank > max(kept)):
+            return
+        if found := excerpt(review.text, triplet):
+            kept[rank] = found
+        if len(kept) > EXAMPLES:
+            del kept[max(kept)]
 
 
 class Share(NamedTuple):
@@ -96,6 +120,7 @@ class Summary:
     Attributes:
         reviews, triplets: how many were read. aspects: what was said, by key.
         left_out: triplets of aspects that were too rare to be kept in memory, among too many others.
+        without_group, without_day: reviews for which it is not known.
     """
 
     def __init__(self, names: Names | None = None) -> None:
@@ -103,7 +128,7 @@ class Summary:
         self.aspects: dict[str, Aspect] = {}
         self.groups: set[str] = set()
         self.months: set[str] = set()
-        self.reviews = self.triplets = self.left_out = 0
+        self.reviews = self.triplets = self.left_out = self.without_group = self.without_day = 0
 
     def add(self, reviews: Iterable[Review]) -> Summary:
         """Count reviews.
@@ -122,6 +147,8 @@ class Summary:
         return self
 
     def _note(self, review: Review) -> None:
+        self.without_day += review.month is None
+        self.without_group += review.group is None
         if review.month is not None:
             self.months.add(review.month)
         if review.group is not None:
@@ -140,6 +167,17 @@ class Summary:
         """The aspects, most frequent first."""
         return sorted(self.aspects.values(), key=lambda aspect: (-aspect.sentiments.total(), aspect.name))
 
+    def notes(self) -> Iterator[str]:
+        """What the figures leave out, a sentence each."""
+        if self.left_out:
+            yield f"{self.left_out} triplets of the rarest aspects were not kept."
+        if rare := sum(aspect.opinions_left_out for aspect in self.aspects.values()):
+            yield f"Of {rare} triplets the opinion, a rare one, was not kept: an opinion may count too low by them."
+        if self.groups and self.without_group:
+            yield f"{self.without_group} reviews have no group."
+        if self.months and self.without_day:
+            yield f"{self.without_day} reviews have no day."
+
     def sentiments(self) -> list[str]:
         """The labels that were found: the usual ones in the usual order, then others."""
         found = {label for aspect in self.aspects.values() for label in aspect.sentiments}
@@ -149,10 +187,10 @@ class Summary:
 
 def excerpt(text: str, triplet: Triplet) -> Example | None:
     """What stands around a triplet; terms without characters are looked for, None if they are not there."""
-    places = [_place(text, triplet[role]) for role in ("aspect", "opinion")]
-    if None in places:
+    pairs = product(*(_places(text, triplet[role]) for role in ("aspect", "opinion")))
+    spans = min(pairs, key=_reach, default=None)
+    if spans is None:
         return None
-    spans = [place for place in places if place is not None]
     first, last = min(start for start, _ in spans), max(end for _, end in spans)
     begin, end = _border(text, first - EXCERPT, first), _border(text, last + EXCERPT, last)
     before = "… " if begin > 0 else ""
@@ -161,11 +199,16 @@ def excerpt(text: str, triplet: Triplet) -> Example | None:
     return Example(piece, {"aspect": moved[0], "opinion": moved[1], "sentiment": triplet["sentiment"]})
 
 
-def _place(text: str, term: Mapping[str, Any]) -> tuple[int, int] | None:
-    if "start" in term:
-        return int(term["start"]), int(term["end"])
-    start = text.find(term["text"])
-    return (start, start + len(term["text"])) if start >= 0 else None
+def _places(text: str, term: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Where a term stands; without its characters, wherever it stands as whole words."""
+    if term.get("start") is not None:
+        return [(term["start"], term["end"])]
+    return [found.span() for found in re.finditer(rf"(?<!\w){re.escape(term['text'])}(?!\w)", text)]
+
+
+def _reach(spans: Sequence[tuple[int, int]]) -> int:
+    """Characters from the first of a pair to the last: an opinion is more likely about the aspect that is near."""
+    return max(end for _, end in spans) - min(start for start, _ in spans)
 
 
 def _border(text: str, wanted: int, least: int) -> int:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from ..errors_d2e2s import UserError
 from .counts import Aspect, Share, Summary, share
 
-POSITIVE, NEGATIVE = ("pos", "positive"), ("neg", "negative")  # how labels are called that need no telling
+# How labels are called that need no telling.
+POSITIVE, NEGATIVE, NEUTRAL = ("pos", "positive"), ("neg", "negative"), ("neu", "neutral")
 MOST_PERIODS = 24
 SHOWN_OPINIONS = 5
 
@@ -55,7 +56,6 @@ class Figures:
 
     Attributes:
         aspects, rows: the aspects with at least `min_count` triplets, most frequent first, and their rows.
-        by_group, by_period: rows of an aspect, in the order of the groups and of time.
     """
 
     def __init__(self, summary: Summary, min_count: int, good: str, bad: str) -> None:
@@ -66,19 +66,18 @@ class Figures:
         self.period_of = periods(summary.months)
         self.periods = sorted(set(self.period_of.values()))
         self.rows = [Row(aspect.name, aspect.sentiments, opinions=opinions(aspect)) for aspect in self.aspects]
-        self.by_group = [
-            [Row(aspect.name, aspect.groups.get(group, Counter()), group=group) for group in self.groups]
-            for aspect in self.aspects
-        ]
-        self.by_period = [list(self._in_time(aspect)) for aspect in self.aspects]
 
-    def _in_time(self, aspect: Aspect) -> Iterator[Row]:
-        for period in self.periods:
-            counts: Counter[str] = Counter()
-            for month, of_month in aspect.months.items():
-                if self.period_of[month] == period:
-                    counts.update(of_month)
-            yield Row(aspect.name, counts, period=period)
+    @staticmethod
+    def by_group(aspect: Aspect) -> list[Row]:
+        """A row for each group that says something about an aspect, by name."""
+        return [Row(aspect.name, counts, group=group) for group, counts in sorted(aspect.groups.items())]
+
+    def by_period(self, aspect: Aspect) -> list[Row]:
+        """A row for each period in which something is said about an aspect, in the order of time."""
+        counts: dict[str, Counter[str]] = {}
+        for month, of_month in sorted(aspect.months.items()):
+            counts.setdefault(self.period_of[month], Counter()).update(of_month)
+        return [Row(aspect.name, of_period, period=period) for period, of_period in counts.items()]
 
     def most(self, label: str, other: str, number: int) -> list[Row]:
         """The aspects that are surely more of a sentiment than of another: by the lower bound of its share."""
@@ -87,7 +86,8 @@ class Figures:
 
     def changes(self, number: int) -> list[Change]:
         """The aspects with the biggest difference between two groups that chance does not explain."""
-        found = [change for rows in self.by_group if (change := self._change(rows)) and change.gap > 0]
+        changes = (self._change(self.by_group(aspect)) for aspect in self.aspects)
+        found = [change for change in changes if change and change.gap > 0]
         return sorted(found, key=lambda change: (-change.gap, change.more.aspect))[:number]
 
     def _change(self, rows: Sequence[Row]) -> Change | None:
@@ -102,12 +102,11 @@ class Figures:
         """The CSV: a header, then a line for each aspect, and for each of its groups and periods with triplets."""
         shares = [f"{label} {name}" for label in self.labels for name in ("%", "% from", "% to")]
         yield ["aspect", "group", "period", "triplets", *self.labels, *shares, "opinions"]
-        for whole, groups, times in zip(self.rows, self.by_group, self.by_period, strict=True):
-            for row in (whole, *groups, *times):
-                if row.total:
-                    counts = [row.counts[label] for label in self.labels]
-                    values = [value for label in self.labels for value in row.share(label)]
-                    yield [row.aspect, row.group, row.period, row.total, *counts, *values, ", ".join(row.opinions)]
+        for whole, aspect in zip(self.rows, self.aspects, strict=True):
+            for row in (whole, *self.by_group(aspect), *self.by_period(aspect)):
+                counts = [row.counts[label] for label in self.labels]
+                values = [value for label in self.labels for value in row.share(label)]
+                yield [row.aspect, row.group, row.period, row.total, *counts, *values, ", ".join(row.opinions)]
 
 
 def opinions(aspect: Aspect) -> list[str]:
@@ -143,7 +142,7 @@ def _label(labels: Sequence[str], named: str | None, usual: Sequence[str], optio
             raise UserError(f"{option} {named}: no such label among those found: {', '.join(labels)}")
         return named
     known = [label for label in labels if label.casefold() in usual]
-    others = [label for label in labels if label.casefold() not in (*POSITIVE, *NEGATIVE)]
+    others = [label for label in labels if label.casefold() not in (*POSITIVE, *NEGATIVE, *NEUTRAL)]
     if not known and len(others) == len(labels) and labels:
         raise UserError(f"which label is that of {option[2:]}? The labels are {', '.join(labels)}: give {option}")
-    return known[0] if known else usual[0][:3].upper()
+    return known[0] if known else usual[0].upper()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import yaml
 
 from ..errors_d2e2s import UserError
 
+MOST_KNOWN = 100_000  # keys that are remembered
 ARTICLES = {
     *("a", "an", "the", "this", "that", "these", "those", "some", "any"),
     *("my", "our", "your", "his", "her", "its", "their"),
@@ -32,7 +33,7 @@ class Names:
         return self.synonyms.get(key, key)
 
 
-@cache
+@lru_cache(MOST_KNOWN)
 def key_of(aspect: str) -> str:
     """The words in small letters, without articles in front, the last of them in the singular."""
     words = aspect.casefold().split()
@@ -41,7 +42,7 @@ def key_of(aspect: str) -> str:
     return " ".join([*words[:-1], singular(words[-1])]) if words else ""
 
 
-@cache
+@lru_cache(MOST_KNOWN)
 def singular(word: str) -> str:
     """An English noun in the singular, as `inflect` has it; what is none is left as it is."""
     if len(word) < 4 or not word.isalpha() or word.endswith("ss"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from markupsafe import Markup
 
 from .. import __version__
@@ -29,7 +31,7 @@ def render(figures: Figures, title: str) -> Markup:
 def content(figures: Figures) -> Markup:
     """What the page says, without its frame: also for the demo."""
     summary = figures.summary
-    groups = sorted(figures.groups, key=lambda group: -_triplets_of(figures, group))[:MOST_GROUPS]
+    compared = figures.aspects[:MOST_COMPARED]
     return drawing.render(
         "summary_content.html.jinja",
         figures=figures,
@@ -46,18 +48,21 @@ def content(figures: Figures) -> Markup:
         criticised=figures.most(figures.bad, figures.good, MOST_RANKED),
         changes=figures.changes(MOST_RANKED),
         rows=list(zip(figures.rows, map(examples, figures.aspects), strict=True))[:MOST_SHOWN],
-        groups=groups,
-        by_group=figures.by_group[:MOST_COMPARED],
-        by_period=figures.by_period[:MOST_COMPARED],
+        groups=largest_groups(figures)[:MOST_GROUPS],
+        by_group=[(aspect.name, {row.group: row for row in figures.by_group(aspect)}) for aspect in compared],
+        by_period=[(aspect.name, {row.period: row for row in figures.by_period(aspect)}) for aspect in compared],
         bar=bar,
         shown=MOST_SHOWN,
         compared=MOST_COMPARED,
     )
 
 
-def _triplets_of(figures: Figures, group: str) -> int:
-    place = figures.groups.index(group)
-    return sum(rows[place].total for rows in figures.by_group)
+def largest_groups(figures: Figures) -> list[str]:
+    """The groups, that with the most triplets first."""
+    triplets = Counter(dict.fromkeys(figures.groups, 0))
+    for aspect in figures.aspects:
+        triplets.update({group: counts.total() for group, counts in aspect.groups.items()})
+    return [group for group, _ in triplets.most_common()]
 
 
 def bar(row: Row, labels: list[str]) -> Markup:
@@ -67,5 +72,5 @@ def bar(row: Row, labels: list[str]) -> Markup:
 
 def examples(aspect: Aspect) -> list[Markup]:
     """Pieces of reviews with the triplet marked, of each sentiment in turn."""
-    kept = [found for label in sorted(aspect.examples) for found in aspect.examples[label]]
+    kept = [found for label in sorted(aspect.examples) for _, found in sorted(aspect.examples[label].items())]
     return [drawing.sentence(example.text, [example.triplet]) for example in kept]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Iterable, Iterator
+import re
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from ..errors_d2e2s import UserError
 from ..pipeline_d2e2s import TripletExtractionPipeline
+from ..prediction.parts import is_text
 from ..prediction.predict import predicted, with_progress
 from ..prediction.shards import read_predictions
 from ..prediction.tables import OUTPUT_COLUMN, Table, check_column, read_table
 from ..prediction.text_lines import SEPARATORS
-from ..prediction.writers import TRIPLET_COLUMNS, rows_of
+from ..prediction.writers import TRIPLET_COLUMNS, as_it_was, rows_of
 from .counts import Review
 
 Row = dict[str, Any]
@@ -50,59 +53,93 @@ class Source:
             OSError: no such file or folder.
         """
         if Path(place).is_dir():
-            yield from self._reviews(place, read_predictions(place))
-            return
-        table = read_table(place)
-        for column, option in ((self.by, "--by"), (self.date_column, "--date_column")):
+            rows: Iterable[Row] = read_predictions(place)
+            table = Table(place, rows.features, [])
+            check_column(table, self.output_column, "--output_column")
+            self._check(table)
+        else:
+            table = read_table(place)
+            self._check(table)
+            rows = self._rows(table)
+        yield from self._reviews(place, rows)
+
+    def _check(self, table: Table) -> None:
+        columns = {"--text_column": self.text_column, "--by": self.by, "--date_column": self.date_column}
+        for option, column in columns.items():
             if column is not None:
                 check_column(table, column, option)
-        yield from self._reviews(place, self._rows(table))
 
     def _rows(self, table: Table) -> Iterable[Row]:
         if self.output_column in table.features:
-            return map(self._parsed, rows_of(table.batches))
-        if set(TRIPLET_COLUMNS) <= set(table.features) and Path(table.name).suffix.lower() in SEPARATORS:
-            return self._of_lines(rows_of(table.batches))
+            return rows_of(table.batches)
+        if Path(table.name).suffix.lower() in SEPARATORS and (columns := triplet_columns([*table.features])):
+            return self._of_lines(rows_of(table.batches), columns)
         extract = self.load()
         batches = predicted(extract, table, self.text_column, self.output_column)
         return rows_of(with_progress(extract, batches))
 
-    def _parsed(self, row: Row) -> Row:
-        triplets = row[self.output_column]
-        return {**row, self.output_column: json.loads(triplets) if isinstance(triplets, str) else triplets}
+    def _of_lines(self, lines: Iterable[Row], columns: Sequence[str]) -> Iterator[Row]:
+        """The rows of a table with a line for each triplet: neighbours that are alike but for it are one.
 
-    def _of_lines(self, lines: Iterable[Row]) -> Iterator[Row]:
-        """The rows of a table with a line for each triplet: lines that are alike but for it are one."""
+        Args:
+            columns: those with aspect, opinion, sentiment and score.
+        """
+        aspect, opinion, sentiment, _ = columns
 
-        def others(line: Row) -> list[tuple[str, Any]]:
-            return [(name, value) for name, value in line.items() if name not in TRIPLET_COLUMNS]
+        def others(line: Row) -> Row:
+            return {name: as_it_was(value) for name, value in line.items() if name not in columns}
 
-        for columns, group in groupby(lines, key=others):
+        for row, group in groupby(lines, key=others):
             triplets = [
-                {"aspect": {"text": plain(line["aspect"])}, "opinion": {"text": plain(line["opinion"])}}
-                | {"sentiment": line["sentiment"]}
+                {"aspect": {"text": as_it_was(line[aspect])}, "opinion": {"text": as_it_was(line[opinion])}}
+                | {"sentiment": as_it_was(line[sentiment])}
                 for line in group
-                if line["aspect"]
+                if line[aspect]
             ]
-            yield {**dict(columns), self.output_column: triplets}
+            yield {**row, self.output_column: triplets}
 
     def _reviews(self, place: str, rows: Iterable[Row]) -> Iterator[Review]:
         for number, row in enumerate(rows, start=1):
-            missing = [name for name in (self.by, self.date_column) if name is not None and name not in row]
-            if missing:
-                raise UserError(f"{place}: no column {missing[0]!r}, only {', '.join(map(repr, row))}")
-            text = row.get(self.text_column) or ""
+            where = f"{place}: review {number}"
+            if not is_text(text := row[self.text_column]):
+                raise UserError(f"{where}: {self.text_column} is {reprlib.repr(text)}; expected text")
             yield Review(
-                text if isinstance(text, str) else " ".join(text),
-                row[self.output_column] or [],
-                None if self.by is None else str(row[self.by]),
-                None if self.date_column is None else month(row[self.date_column], f"{place}: row {number}"),
+                text if isinstance(text, str) else " ".join(text or ()),
+                triplets_of(row[self.output_column], f"{where}: {self.output_column}"),
+                None if self.by is None else group_of(row[self.by]),
+                None if self.date_column is None else month(row[self.date_column], where),
             )
 
 
-def plain(cell: str) -> str:
-    """A cell as it was before it was made harmless for spreadsheets."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in ("=", "+", "-", "@", "\t", "\r", "\n") else cell
+def triplet_columns(names: Sequence[str]) -> list[str] | None:
+    """The columns with the triplets in a table of lines, None if it has none.
+
+    They stand last, and where the reviews had a column `sentiment` of their own, that of the triplets is
+    `predicted_sentiment`.
+    """
+    found = [[name for name in names if re.fullmatch(f"(predicted_)*{column}", name)] for column in TRIPLET_COLUMNS]
+    return [same[-1] for same in found] if all(found) else None
+
+
+def triplets_of(value: Any, where: str) -> list[Row]:
+    """Triplets as `d2e2s predict` writes them, perhaps as JSON text; none for null.
+
+    Raises:
+        UserError: something else.
+    """
+    try:
+        triplets = json.loads(value) if isinstance(value, str) else value or []
+        said = [(one["aspect"]["text"], one["opinion"]["text"], one["sentiment"]) for one in triplets]
+    except (ValueError, TypeError, KeyError):
+        said = [(None,)]
+    if not all(isinstance(part, str) for parts in said for part in parts):
+        raise UserError(f"{where} is {reprlib.repr(value)}; expected triplets as `d2e2s predict` writes them")
+    return list(triplets)
+
+
+def group_of(value: Any) -> str | None:
+    """The name of a group; None for null or blanks."""
+    return None if value is None else str(value).strip() or None
 
 
 def month(value: Any, where: str) -> str | None:
