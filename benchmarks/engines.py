@@ -37,7 +37,7 @@ from d2e2s.prediction.columns import triplets_array
 from d2e2s.prediction.parts import ROWS_AT_ONCE
 from d2e2s.prediction.predict import load_pipeline
 
-from .report import markdown_table, write_between_marks
+from .report import markdown_table, show
 from .timing import command_line, environment
 
 # Ray and Spark tell libraries so by themselves.
@@ -266,8 +266,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         lines = [line for workers in options.workers for line in compare(options, Path(lake), workers)]
     with options.out.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
-    if options.page:
-        write_between_marks(options.page, "engines", section(lines))
+    show(section(lines), options.page, "engines")
 
 
 if __name__ == "__main__":

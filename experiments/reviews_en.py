@@ -32,6 +32,7 @@ from d2e2s.data_scripts.aste_lines import ROLES
 from d2e2s.data_scripts.converter import word_span
 from d2e2s.data_scripts.files import write_json
 from d2e2s.data_scripts.records import Record, read_records, write_records
+from d2e2s.evaluation.results import RESULTS, read_run
 from d2e2s.prediction.predict import load_pipeline
 from d2e2s.words_d2e2s import WordSplitter, placed_words, split_sentences
 
@@ -50,7 +51,7 @@ TRIMMED = {
 THRESHOLDS = [number / 100 for number in range(5, 100)]
 AS_GOOD = 0.02  # less than the standard error of an F1 of 186 triplets
 MAX_WORDS = 32  # longer texts are cut between sentences, as the pipeline does
-LABEL = "DMASTE, ASTE Synthetic, own CC0 sentences"
+LABEL, LICENCES = "DMASTE, ASTE Synthetic, own CC0 sentences", "mit, cc0-1.0"
 
 
 # --- data -------------------------------------------------------------------------------------------------
@@ -189,6 +190,14 @@ def lower_threshold(folder: Path) -> None:
     write_json(folder / "config.json", {**config, "decision_threshold": lowest})
 
 
+def provenance(model: Path) -> dict[str, Any]:
+    """What of the results of a run tells who trains the model further, and his card, where it comes from."""
+    run = read_run(model)
+    kept = {name: run[name] for name in ("seed", "encoder", "base_model", "data_label", "train_sentences")}
+    told = {"config": run["arguments"]["config"], "data": {}, "training": {}}
+    return {**kept, "data_card": {"licence": LICENCES, "language": "en"}, "arguments": told}
+
+
 def pack(model: Path, folder: Path) -> None:
     """Write a model as the package holds it: float16 weights, which are float32 again in memory; no code."""
     network, processor = load_checkpoint(str(model), torch.float32)
@@ -200,6 +209,7 @@ def pack(model: Path, folder: Path) -> None:
         config = json.loads((new / "config.json").read_text(encoding="utf-8"))
         text = json.dumps({**config, "dtype": "float32"}, indent=2, ensure_ascii=False)
         (new / "config.json").write_text(text + "\n", encoding="utf-8")
+        write_json(new / RESULTS, provenance(model))
         seal(new)
 
 

@@ -35,7 +35,7 @@ def strings(triplets: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
 def test_it_is_whole_and_small() -> None:
     names = {path.name for path in FOLDER.iterdir() if path.suffix != ".py"}
     assert names == {*check(FOLDER), SUMS}
-    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= names
+    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "all_results.json"} <= names
     assert sum((FOLDER / name).stat().st_size for name in names) <= MOST_BYTES
 
 
@@ -106,3 +106,5 @@ def test_it_is_trained_further_by_its_name(tmp_path: Path) -> None:
     assert cli.main(["train", *files, *options, "--output_dir", str(tmp_path / "out")]) == 0
     results = json.loads((tmp_path / "out" / "all_results.json").read_text(encoding="utf-8"))
     assert results["train_sentences"] == 8
+    (before,) = results["earlier_training"]
+    assert before["data"].startswith("DMASTE") and before["licences"] == ["mit, cc0-1.0"]

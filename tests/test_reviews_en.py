@@ -1,0 +1,91 @@
+"""The parts of the recipe of the model in the box."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from d2e2s.checkpoints import check
+from d2e2s.data_scripts.records import validate_record
+from d2e2s.prediction.predict import load_pipeline
+from experiments import reviews_en, reviews_en_card
+from experiments.reviews_en import GOLD, gold_sentences, lower_threshold, pack, together, trimmed
+
+ROOT = Path(__file__).resolve().parents[1]
+TOKENS = ["The", "food", "was", "very", "good", "and", "the", "soup", "was", "not", "so", "bad", "."]
+
+
+def triplet(aspect: list[int], opinion: list[int], sentiment: str = "POS") -> dict[str, Any]:
+    return {"aspect": aspect, "opinion": opinion, "sentiment": sentiment}
+
+
+def found(aspect: str, opinion: str, score: float) -> dict[str, Any]:
+    text = " ".join(TOKENS)
+    spans = {"aspect": text.index(aspect), "opinion": text.index(opinion)}
+    ends = {"aspect": len(aspect), "opinion": len(opinion)}
+    terms = {role: {"start": start, "end": start + ends[role]} for role, start in spans.items()}
+    return {**terms, "sentiment": "POS", "score": score}
+
+
+def test_gold_sentences_hold_every_triplet_of_the_reviews() -> None:
+    records = list(gold_sentences())
+    reviews = [json.loads(line) for line in GOLD.read_text(encoding="utf-8").splitlines()]
+    for record in records:
+        validate_record(record, record["id"])
+    strings = [
+        (" ".join(record["tokens"][slice(*one["aspect"])]), one["sentiment"])
+        for record in records
+        for one in record["triplets"]
+    ]
+    gold = [(one["aspect"]["text"], one["sentiment"]) for review in reviews for one in review["triplets"]]
+    assert sorted(strings) == sorted(gold)
+
+
+def test_opinions_lose_what_strengthens_them_and_no_more() -> None:
+    record = {"id": "a", "tokens": TOKENS, "triplets": [triplet([1, 2], [2, 5]), triplet([7, 8], [9, 12], "NEG")]}
+    assert [one["opinion"] for one in trimmed(record)["triplets"]] == [[4, 5], [9, 12]]
+    record["triplets"] = [triplet([1, 2], [3, 4])]
+    assert trimmed(record)["triplets"] == record["triplets"]  # something is left
+
+
+def test_what_is_found_joins_what_is_annotated_the_surest_first() -> None:
+    record = {"id": "a", "tokens": TOKENS, "triplets": [triplet([1, 2], [4, 5], "NEG")]}
+    more = [found("food", "very good", 0.9), found("soup", "bad", 0.3), found("soup", "so bad", 0.8)]
+    own, other = together(record, more)["triplets"]
+    assert own == record["triplets"][0] and other == triplet([7, 8], [10, 12])
+
+
+def test_the_lowest_threshold_that_is_as_good(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.3 is best with 1.0, 0.2 as good within 0.02, 0.1 is not."""
+    values = {0.1: 0.9, 0.2: 0.985, 0.3: 1.0, 0.4: 0.5}
+    monkeypatch.setattr(reviews_en, "THRESHOLDS", list(values))
+    least = [triplet([0, 1], [1, 2]) | {"score": threshold} for threshold in values]
+
+    def scored(kept: list[list[dict[str, Any]]], texts: Any) -> dict[str, Any]:
+        return {"exact": {"all": {"f1": values[min(one["score"] for one in kept[0])]}}}
+
+    monkeypatch.setattr(reviews_en, "load_pipeline", lambda *names, **options: lambda texts, threshold: [least])
+    monkeypatch.setattr(reviews_en, "score", scored)
+    lower_threshold(model)
+    assert load_pipeline(str(model)).model.config.decision_threshold == 0.2
+
+
+def test_a_packed_model_is_float16_on_the_disk_and_float32_in_memory(model: Path, tmp_path: Path) -> None:
+    told = {"config": {}, "data": {"train_file": "/home/me/train.jsonl"}, "training": {"output_dir": "/home/me"}}
+    run = {"seed": 1, "encoder": "x", "base_model": None, "data_label": "Mine", "train_sentences": 3, "arguments": told}
+    (model / "all_results.json").write_text(json.dumps(run), encoding="utf-8")
+    pack(model, tmp_path / "packed")
+    assert not list((tmp_path / "packed").glob("*.py")) and "all_results.json" in check(tmp_path / "packed")
+    assert {w.dtype for w in load_file(tmp_path / "packed" / "model.safetensors").values()} == {torch.float16}
+    assert {p.dtype for p in load_pipeline(str(tmp_path / "packed")).model.parameters()} == {torch.float32}
+    assert "/home/me" not in (tmp_path / "packed" / "all_results.json").read_text(encoding="utf-8")
+
+
+def test_the_card_is_what_the_results_say() -> None:
+    results = json.loads((ROOT / "results" / "reviews_en.json").read_text(encoding="utf-8"))
+    assert (ROOT / "d2e2s" / "reviews-en" / "README.md").read_text(encoding="utf-8") == reviews_en_card.card(results)
