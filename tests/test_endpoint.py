@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from d2e2s import TripletExtractionPipeline
-from d2e2s.serving.endpoint import REQUIREMENTS, write_endpoint
+from d2e2s.serving.endpoint import HANDLER, REQUIREMENTS, write_endpoint
 from d2e2s.serving.handler import EXPECTED, PARAMETERS, EndpointHandler
 
 TEXT = "The food was great but the service was slow."
@@ -61,9 +61,16 @@ def test_its_parameters_are_those_of_the_pipeline() -> None:
     assert [*options, "batch_size"] == list(PARAMETERS)
 
 
+def test_what_somebody_wrote_is_kept(tmp_path: Path) -> None:
+    for name in (HANDLER, REQUIREMENTS):
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+    write_endpoint(tmp_path)
+    assert {(tmp_path / name).read_text(encoding="utf-8") for name in (HANDLER, REQUIREMENTS)} == {"mine"}
+
+
 def test_requirements_are_lower_bounds_of_what_travels(tmp_path: Path) -> None:
     write_endpoint(tmp_path)
-    lines = (tmp_path / REQUIREMENTS).read_text(encoding="utf-8").splitlines()
+    lines = (tmp_path / REQUIREMENTS).read_text(encoding="utf-8").partition("\n\n# Written by")[0].splitlines()
     named = {re.split("[>=]", line)[0].replace("-", "_") for line in lines}
     assert all(re.fullmatch(r"[\w-]+>=[\d.]+", line) for line in lines)
     imported = {"torch", "transformers", "tokenizers", "huggingface_hub"}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
 from importlib.metadata import requires
 from pathlib import Path
 
-from ..data_scripts.files import write_text
+from ..data_scripts.files import write_marked
 
 HANDLER, REQUIREMENTS = "handler.py", "requirements.txt"
 # What the files that travel with a checkpoint import; the rest of our requirements is for training and files.
@@ -15,14 +14,14 @@ IMPORTED = {"torch", "transformers", "tokenizers", "huggingface-hub", "safetenso
 
 
 def write_endpoint(folder: Path) -> None:
-    """Put the handler and its requirements, lower bounds only, into the folder of a model.
+    """Put the handler and its requirements, lower bounds only, into the folder of a model; what somebody wrote stays.
 
     Raises:
         OSError: they cannot be written.
     """
-    shutil.copyfile(Path(__file__).with_name(HANDLER), folder / HANDLER)
+    write_marked(folder / HANDLER, Path(__file__).with_name(HANDLER).read_text(encoding="utf-8"))
     lines = [line for line in requires("d2e2s") or () if _name(line) in IMPORTED]
-    write_text(folder / REQUIREMENTS, "".join(f"{line}\n" for line in lines))
+    write_marked(folder / REQUIREMENTS, "\n".join(lines))
 
 
 def _name(requirement: str) -> str:

@@ -52,16 +52,15 @@ class Source:
             UserError: a file that is none of those, a column that is missing, or a day that is none.
             OSError: no such file or folder.
         """
+        rows: Iterable[Row] | None = None
         if Path(place).is_dir():
-            rows: Iterable[Row] = read_predictions(place)
-            table = Table(place, rows.features, [])
+            rows = found = read_predictions(place)
+            table = Table(place, found.features, [])
             check_column(table, self.output_column, "--output_column")
-            self._check(table)
         else:
             table = read_table(place)
-            self._check(table)
-            rows = self._rows(table)
-        yield from self._reviews(place, rows)
+        self._check(table)
+        yield from self._reviews(place, self._rows(table) if rows is None else rows)
 
     def _check(self, table: Table) -> None:
         columns = {"--text_column": self.text_column, "--by": self.by, "--date_column": self.date_column}
@@ -129,10 +128,10 @@ def triplets_of(value: Any, where: str) -> list[Row]:
     """
     try:
         triplets = json.loads(value) if isinstance(value, str) else value or []
-        said = [(one["aspect"]["text"], one["opinion"]["text"], one["sentiment"]) for one in triplets]
+        said = [part for one in triplets for part in (one["aspect"]["text"], one["opinion"]["text"], one["sentiment"])]
     except (ValueError, TypeError, KeyError):
-        said = [(None,)]
-    if not all(isinstance(part, str) for parts in said for part in parts):
+        said = [None]
+    if not all(isinstance(part, str) for part in said):
         raise UserError(f"{where} is {reprlib.repr(value)}; expected triplets as `d2e2s predict` writes them")
     return list(triplets)
 

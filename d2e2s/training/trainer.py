@@ -363,8 +363,9 @@ class TripletTrainer(StepTrainer):
             super().save_model(str(new), _internal_call=True)
             if self.args.should_save:
                 (new / TRAINING_ARGS_NAME).unlink(missing_ok=True)
-                write_endpoint(new)
                 seal(new, WEIGHTS)
+        if self.args.should_save:
+            write_endpoint(folder)
         if self.args.push_to_hub and not _internal_call:
             self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
 
