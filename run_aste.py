@@ -5,8 +5,9 @@ The quickstart: trains on the sample corpus, scores, saves, and prints a few pre
 
     python run_aste.py configs/quickstart.yaml
 
-A benchmark (the file says how to get its data), with the embedded encoder in place of DeBERTa-v3:
+A benchmark (the file says how to get its data), on the encoder of base size, and on a small one:
 
+    python run_aste.py configs/14res.yaml --bf16
     python run_aste.py configs/14res.yaml configs/minilm.yaml
 
 Arguments alone, or arguments that override a file:

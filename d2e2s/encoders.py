@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("d2e2s")
 
-# What an encoder in a folder was trained on before, where something wrote that down.
-EARLIER_TRAINING = "ratings.json"
 CHUNK = 1 << 20  # bytes
 
 
@@ -135,28 +133,6 @@ def hub_name(name: str) -> str | None:
     if encoder := _known(name):
         return encoder.hub_id
     return None if Path(name).exists() else name
-
-
-def encoder_origin(name: str) -> dict[str, Any]:
-    """Where an encoder started from, and what it learned here.
-
-    Returns:
-        `encoder`, `base_model` (its name on the Hub, or None), and `earlier_training` if it learned ratings: what the
-        figures of a model that is trained on it say.
-
-    Raises:
-        UserError: a `ratings.json` that cannot be read.
-    """
-    path = Path(name, EARLIER_TRAINING)
-    if not path.is_file():
-        return {"encoder": name, "base_model": hub_name(name)}
-    try:
-        figures = json.loads(path.read_text(encoding="utf-8"))
-        step = {"data": f"{figures['data']}, ratings", "sentences": figures["texts"], "licences": figures["licences"]}
-        earlier = [*figures.get("earlier_training", []), step]
-        return {"encoder": figures["encoder"], "base_model": figures["base_model"], "earlier_training": earlier}
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
 
 
 def positions(encoder: nn.Module) -> int | None:

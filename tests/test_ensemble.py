@@ -308,15 +308,15 @@ def test_syntax_is_scored_as_all_of_its_models_use_it(data: Path, runs: list[Pat
 
 def test_what_its_models_were_trained_on_is_told_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last thing last, what only one of them began with first."""
-    steps = {name: {"data": name, "sentences": 1} for name in ("other", "ratings", "joint", "mine")}
-    histories = {"a": ["mine"], "b": ["ratings", "mine"], "c": ["ratings", "joint", "mine"], "d": ["other", "mine"]}
+    steps = {name: {"data": name, "sentences": 1} for name in ("other", "first", "joint", "mine")}
+    histories = {"a": ["mine"], "b": ["first", "mine"], "c": ["first", "joint", "mine"], "d": ["other", "mine"]}
 
     def origin(path: str) -> dict[str, Any]:
         return {"encoder": path, "base_model": None, "earlier_training": [steps[name] for name in histories[path]]}
 
     monkeypatch.setattr(starts, "checkpoint_origin", origin)
     told = starts.ensemble_origin([*histories])
-    assert [step["data"] for step in told["earlier_training"]] == ["other", "ratings", "joint", "mine"]
+    assert [step["data"] for step in told["earlier_training"]] == ["other", "first", "joint", "mine"]
     assert told["encoder"] == "a"
 
 

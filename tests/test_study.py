@@ -396,7 +396,7 @@ def test_slug() -> None:
     assert slug("TIN + enhanced SemGCN, 8 heads:") == "tin-enhanced-semgcn-8-heads"
 
 
-@pytest.mark.parametrize("name", ["study", "study_deberta"])
+@pytest.mark.parametrize("name", ["study", "study_base"])
 def test_shipped_configurations(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their arguments are such as run_aste.py takes."""
     study = read_study(ROOT / "configs" / f"{name}.yaml")

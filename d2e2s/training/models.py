@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from ..box import resolve_model
 from ..checkpoints import load_checkpoint, reading
 from ..data_scripts.records import Record, check_records, sentiment_labels
-from ..encoders import encoder_origin, fit_window, hub_name, resolve_encoder
+from ..encoders import fit_window, hub_name, resolve_encoder
 from ..errors_d2e2s import UserError
 from ..evaluation.results import ResultsError, data_name, read_run
 from ..modeling_d2e2s import D2E2SForTripletExtraction
@@ -59,7 +59,7 @@ def build_model(encoder: str, records: Iterable[Record] = (), word_splitter: str
         sentiment_labels=model.config.sentiment_labels,
         word_splitter=word_splitter,
     )
-    model.origin = encoder_origin(encoder)
+    model.origin = origin(encoder)
     return model, fit_window(processor, model.d2e2s.encoder)
 
 
@@ -77,7 +77,7 @@ def continue_from(path: str, overrides: Mapping[str, Any], trains: bool) -> Mode
     model, processor = load_checkpoint(path, torch.float32, overrides, may_start_anew=trains)
     if trains and model.config.others:
         raise UserError(f"{path}: an ensemble is not trained as one; train its models, each by itself")
-    model.origin = checkpoint_origin(path) if trains else {"encoder": path, "base_model": hub_name(path)}
+    model.origin = checkpoint_origin(path) if trains else origin(path)
     return model, processor
 
 
@@ -110,9 +110,14 @@ def _reads_words(processor: D2E2SProcessor) -> dict[str, Any]:
 # --- what a model was trained on before -------------------------------------------------------------------
 
 
+def origin(name: str) -> Origin:
+    """What the figures of a model say of where it began: an encoder, or a checkpoint of which no more is known."""
+    return {"encoder": name, "base_model": hub_name(name)}
+
+
 def checkpoint_origin(path: str) -> Origin:
     """The encoder of a checkpoint, and what it was trained on, the last time included."""
-    plain = {"encoder": path, "base_model": hub_name(path)}
+    plain = origin(path)
     if not Path(path).is_dir():
         return plain
     try:
@@ -135,7 +140,7 @@ def checkpoint_origin(path: str) -> Origin:
 def ensemble_origin(paths: Sequence[str]) -> Origin:
     """Where the first model started from, and what any of them was trained on, each thing once."""
     origins = [checkpoint_origin(path) for path in paths]
-    histories = [origin.get("earlier_training", []) for origin in origins]
+    histories = [found.get("earlier_training", []) for found in origins]
     steps: list[Origin] = []
     for history in sorted(histories, key=len, reverse=True):  # what only some began with stands first
         steps = [step for step in history if step not in steps] + steps

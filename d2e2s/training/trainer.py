@@ -39,6 +39,7 @@ from ..modeling_d2e2s import D2E2SForTripletExtraction
 from ..processing_d2e2s import D2E2SProcessor
 from ..reporting.card import write_card
 from ..serving.endpoint import write_endpoint
+from .allocation import freed_memory_kept
 from .arguments import TripletTrainingArguments
 from .costs import Costs
 from .data import SPLITS, counts, labelled, lengths_of, name_of, records_of, split_of, tokenized
@@ -196,7 +197,8 @@ class TripletTrainer(StepTrainer):
         checkpoint = None if trial is not None else self._begin(resume_from_checkpoint)
         self.add_callback(costs := Costs())
         try:
-            output = super().train(checkpoint, trial, ignore_keys_for_eval)
+            with freed_memory_kept() if self.args.device.type == "cpu" else nullcontext():
+                output = super().train(checkpoint, trial, ignore_keys_for_eval)
             best = self.args.load_best_model_at_end and self.state.best_model_checkpoint is not None
             if self.averaged is not None and not best:  # else the Trainer has loaded it
                 self.averaged.adopt()
