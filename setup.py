@@ -33,6 +33,7 @@ extras = {
     "search": ["optuna>=4.0"],
     "ray": ["ray[data]>=2.40"],
     "spark": ["pyspark>=4.0"],
+    "openvino": ["openvino>=2025.0", "nncf>=2.15"],
     "demo": ["gradio>=6.0", "spacy>=3.7"],
     "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27", "nbclient>=0.10", "ipykernel>=6.29"],
     "lint": ["ruff>=0.9", "mypy>=1.14", "basedpyright>=1.30", "types-PyYAML>=6.0", "setuptools>=77"],

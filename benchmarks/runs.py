@@ -1,15 +1,15 @@
 """The README's table of training runs, from their results files.
 
-    python -m benchmarks.runs results/runs.jsonl --page README.md
+    python -m benchmarks.runs results/recipe.jsonl --page README.md
 
-Runs that differ only in their seed share a row. Of the figures but that of test only the mean is shown, and runs that
-learned from further data are left out: the table has one recipe. `d2e2s compare` shows everything.
+Runs that differ only in their seed share a row: mean and standard deviation of test, means of the rest. `d2e2s compare`
+shows everything.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from d2e2s.evaluation.results import mean_and_deviation, percent, read_runs
@@ -18,23 +18,23 @@ from d2e2s.reporting import compare
 from .report import markdown_table, show
 
 TEST = "test_triplet_f1"
-SHOWN = ("eval_triplet_f1", TEST, "test_predicted_syntax_triplet_f1")
+SENTIMENTS = ("POS", "NEG", "NEU")
+HEADER = ("data", "encoder", "seeds", "dev", "test", "test, no heads given", f"test, {', '.join(SENTIMENTS)} alone")
 
 
 def table(runs: Iterable[compare.Figures]) -> str:
-    """Markdown table, F1 in percent; a row for each data set and encoder."""
-    plain = [run for run in runs if "parser_train_sentences" not in run]
-    header = ["data", "encoder", "seeds", *(compare.FIGURES[name] for name in SHOWN)]
-    return markdown_table(header, [_row(each) for each in compare.configurations(plain)])
+    """Markdown table, F1 of triplets in percent; a row for each data set and encoder."""
+    return markdown_table(HEADER, [_row(each) for each in compare.configurations(runs)])
 
 
 def _row(found: compare.Configuration) -> list[str]:
-    cells = [_cell(name, found.values(name)) for name in SHOWN]
-    return [found.data, found.encoder, ", ".join(map(str, found.seeds)), *cells]
+    def mean(figure: str) -> str:
+        values = found.values(figure)
+        return percent([mean_and_deviation(values)[0]] if values else [])
 
-
-def _cell(name: str, values: Sequence[float]) -> str:
-    return percent(values if name == TEST or not values else [mean_and_deviation(values)[0]])
+    by_sentiment = ", ".join(mean(f"{TEST}_{sentiment}") for sentiment in SENTIMENTS)
+    figures = [mean("eval_triplet_f1"), percent(found.values(TEST)), mean("test_predicted_syntax_triplet_f1")]
+    return [found.data, found.encoder, ", ".join(map(str, found.seeds)), *figures, by_sentiment]
 
 
 def main() -> None:

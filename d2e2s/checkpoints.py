@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedConfig
 from transformers.trainer import TRAINER_STATE_NAME
@@ -205,6 +206,16 @@ def last_whole(folder: Path) -> str | None:
         else:
             return checkpoint
     return None
+
+
+# --- weights ----------------------------------------------------------------------------------------------
+
+
+def update_with_weights(digest: Any, module: Any) -> None:
+    """Add the weights and buffers of a module to a digest of `hashlib`, by their names and as they are in memory."""
+    for name, weight in sorted(module.state_dict().items()):
+        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
 
 
 # --- reading and writing ----------------------------------------------------------------------------------

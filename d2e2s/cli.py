@@ -33,6 +33,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "train": Command("training.command", "train and score a model: CONFIG.yaml ... [--argument value ...]", more=True),
     "predict": Command("prediction.command", "triplets of raw text: TEXT|FILE|FOLDER [--model DIR] [--out PATH]"),
+    "export": Command("backends.export", "the encoder in int8, for predict --backend openvino: REVIEWS [--model DIR]"),
     "summarize": Command("summaries.command", "what people say about what: FILE|FOLDER --out PAGE.html [TABLE.csv]"),
     "card": Command("reporting.card", "write the model card of a run: DIR [--name ORG/NAME] [--seeds DIR ...]"),
     "push": Command("hub", "push a run, data or the metric to the Hub: DIR ORG/NAME [--private]"),

@@ -13,7 +13,7 @@ from ..errors_d2e2s import UserError
 from ..pipeline_d2e2s import Found
 from ..prediction.columns import TRIPLETS_COLUMN, triplets_array
 from ..prediction.parts import check_text_column, text_rows
-from ..prediction.predict import load_pipeline
+from ..prediction.predict import TORCH, load_pipeline
 from ..prediction.text_lines import TEXT_COLUMN
 
 REASON_COLUMN = "reason"
@@ -32,7 +32,7 @@ class TripletExtractor:
         model: folder or Hub name of a checkpoint, read by every worker; the model in the box if none is named.
         text_column: texts, or lists of words.
         output_column, reason_column: names of the columns that are added.
-        device, dtype, batch_size: see `load_pipeline`.
+        device, dtype, batch_size, backend: see `load_pipeline`.
         options: of the pipeline's call, such as `threshold`.
 
     Raises:
@@ -49,12 +49,13 @@ class TripletExtractor:
         device: str | None = None,
         dtype: str = "auto",
         batch_size: int | None = None,
+        backend: str = TORCH,
         **options: Any,
     ) -> None:
         self.columns = (text_column, output_column, reason_column)
         self.options = options
         transformers.logging.disable_progress_bar()  # of the weights, in every worker
-        self.extract = load_pipeline(model, device, dtype, batch_size=batch_size)
+        self.extract = load_pipeline(model, device, dtype, backend, batch_size=batch_size)
         self.extract([], **options)  # for the errors of bad ones
 
     def __call__(self, table: pyarrow.Table) -> pyarrow.Table:

@@ -24,7 +24,7 @@ from ..box import REVIEWS_EN
 from ..pipeline_d2e2s import TripletExtractionPipeline
 from ..prediction.corpus import check_model, conclude, find_files, plan_corpus, predict_part
 from ..prediction.parts import ROWS_AT_ONCE
-from ..prediction.predict import load_pipeline
+from ..prediction.predict import TORCH, load_pipeline
 from ..prediction.shards import Counts, Output
 from .extractor import TripletExtractor
 
@@ -80,6 +80,7 @@ def predict_corpus(
     device: str | None = None,
     dtype: str = "auto",
     batch_size: int | None = None,
+    backend: str = TORCH,
     **settings: Any,
 ) -> Counts | None:
     """`prediction.corpus.predict_corpus` with the parts as tasks of a Ray cluster; folders are those of all machines.
@@ -96,12 +97,13 @@ def predict_corpus(
         UserError, OSError: as there.
     """
     files, model, out = find_files(inputs, out), _anywhere(model), os.path.abspath(out)
-    extract = load_pipeline(model, "cpu", dtype)
+    extract = load_pipeline(model, "cpu", dtype, backend)
     output = plan_corpus(files, out, extract, **settings)
     _connect(address)
-    gpu = bool(ray.cluster_resources().get("GPU")) if device is None else not device.startswith("cpu")
+    on_gpu = bool(ray.cluster_resources().get("GPU")) if device is None else not device.startswith("cpu")
+    gpu = on_gpu and backend == TORCH
     task = ray.remote(_do_part).options(max_retries=RETRIES, **({"num_gpus": 1} if gpu else {"num_cpus": 1}))
-    worker = (out, model, device or (None if gpu else "cpu"), dtype, batch_size)
+    worker = (out, model, device or (None if gpu else "cpu"), dtype, backend, batch_size)
     read = 0
     for counts, located in _results(partial(task.remote, worker), output):
         read += counts.rows_in
@@ -160,9 +162,9 @@ def _do_part(worker: tuple[Any, ...], number: int) -> Done:
 
 @cache
 def _worker(
-    out: str, model: str, device: str | None, dtype: str, batch_size: int | None
+    out: str, model: str, device: str | None, dtype: str, backend: str, batch_size: int | None
 ) -> tuple[Output, TripletExtractionPipeline]:
     """What a worker process keeps from task to task."""
-    output, extract = Output(out), load_pipeline(model, device, dtype, batch_size=batch_size)
+    output, extract = Output(out), load_pipeline(model, device, dtype, backend, batch_size=batch_size)
     check_model(output, extract)
     return output, extract

@@ -26,7 +26,7 @@ from ..errors_d2e2s import UserError
 from ..words_d2e2s import is_blank
 from .corpus import predict_corpus
 from .parts import FORMATS
-from .predict import load_pipeline, predicted, say_missing, write_predictions
+from .predict import BACKENDS, TORCH, load_pipeline, predicted, say_missing, write_predictions
 from .tables import OUTPUT_COLUMN, STDIN, Table, check_columns, read_stdin, read_table
 from .text_lines import TEXT_COLUMN
 from .writers import check_output, rows_of, to_json
@@ -71,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ray_address", metavar="ADDRESS", help="--engine ray: the cluster, auto = this machine's; default: start one")
     dtypes = ("auto", "float32", "bfloat16", "float16")
     add("--dtype", default="auto", choices=dtypes, help="number format of the model (default: as saved)")
+    add(
+        "--backend",
+        default=TORCH,
+        choices=BACKENDS,
+        help="openvino: int8 on a CPU, after d2e2s export (default: torch)",
+    )
 
 
 def _positive(text: str) -> int:
@@ -116,7 +122,8 @@ def predict(arguments: argparse.Namespace) -> None:
     check_columns(table, *columns)
     if arguments.out is not None:
         check_output(arguments.out, table.name)
-    extract = load_pipeline(arguments.model, arguments.device, arguments.dtype, batch_size=arguments.batch_size)
+    loaded = (arguments.model, arguments.device, arguments.dtype, arguments.backend)
+    extract = load_pipeline(*loaded, batch_size=arguments.batch_size)
     if arguments.out is not None:
         write_predictions(extract, table, arguments.out, *columns, **options)
     else:
@@ -134,7 +141,7 @@ def is_folder(out: str) -> bool:
 
 
 def _run_corpus(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
-    names = ("device", "dtype", "batch_size", "text_column", "output_column", *OF_FOLDERS)
+    names = ("device", "dtype", "backend", "batch_size", "text_column", "output_column", *OF_FOLDERS)
     if STDIN in arguments.inputs:
         raise UserError("standard input (-) goes into one file: give --out a file such as triplets.jsonl")
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}

@@ -23,12 +23,13 @@ import torch
 from accelerate import PartialState
 from datasets import Features, Value
 
+from ..checkpoints import update_with_weights
 from ..errors_d2e2s import UserError
 from ..pipeline_d2e2s import TripletExtractionPipeline
 from ..words_d2e2s import is_blank
 from .columns import triplets_array
 from .parts import FORMATS, ColumnKinds, Part, plan_parts, read_part
-from .predict import load_pipeline, say_missing, with_progress
+from .predict import TORCH, load_pipeline, say_missing, with_progress
 from .shards import Counts, InputFile, Manifest, Output, Predicted
 from .tables import OUTPUT_COLUMN, Table, check_columns
 from .text_lines import TEXT_COLUMN
@@ -89,9 +90,7 @@ def _matches(name: str) -> list[Path]:
 def fingerprint(extract: TripletExtractionPipeline) -> str:
     """A name for all that a pipeline's triplets depend on: weights, configuration, tokenizer, splitting of words."""
     digest = hashlib.sha256()
-    for name, weight in sorted(extract.model.state_dict().items()):
-        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    update_with_weights(digest, extract.model)
     processor = extract.processor
     tokenizer = processor.tokenizer.backend_tokenizer.to_str()
     for settings in (_without_origin(extract.model.config.to_dict()), processor.splitting):
@@ -222,6 +221,7 @@ def predict_corpus(
     device: str | int | torch.device | None = None,
     dtype: str = "auto",
     batch_size: int | None = None,
+    backend: str = TORCH,
     share: tuple[int, int] | None = None,
     **settings: Any,
 ) -> Counts | None:
@@ -231,7 +231,8 @@ def predict_corpus(
 
     Args:
         inputs: see `find_files`.
-        model, device, dtype: see `load_pipeline`; of several processes, each takes the device that it was launched for.
+        model, device, dtype, backend: see `load_pipeline`; of several processes, each takes the device that it was
+            launched for.
         share: (i, n): of the parts every nth from the ith on; default: what torchrun or `accelerate launch` say.
         settings: columns, rows of a shard and options of `plan_corpus`.
 
@@ -244,7 +245,8 @@ def predict_corpus(
     files = find_files(inputs, out)
     on_cpu = str(device) == "cpu" or not torch.accelerator.is_available()
     state = PartialState(cpu=on_cpu, timeout=PLANNING_LIMIT)
-    extract = load_pipeline(model, device if state.num_processes == 1 else state.device, dtype, batch_size=batch_size)
+    place = device if state.num_processes == 1 else state.device
+    extract = load_pipeline(model, place, dtype, backend, batch_size=batch_size)
     with state.main_process_first():
         output = plan_corpus(files, out, extract, **settings)
     first, step = share or (state.process_index, state.num_processes)

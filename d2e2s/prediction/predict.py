@@ -10,7 +10,8 @@ import torch
 from datasets import Features
 from tqdm.auto import tqdm
 
-from ..box import REVIEWS_EN
+from ..backends.openvino import use_openvino
+from ..box import REVIEWS_EN, resolve_model
 from ..checkpoints import load_checkpoint
 from ..errors_d2e2s import UserError
 from ..pipeline_d2e2s import TASK, TripletExtractionPipeline
@@ -19,10 +20,15 @@ from .text_lines import TEXT_COLUMN
 from .writers import TRIPLETS, write_table
 
 Batch = TypeVar("Batch")
+TORCH, OPENVINO = BACKENDS = ("torch", "openvino")
 
 
 def load_pipeline(
-    model: str = REVIEWS_EN, device: str | int | torch.device | None = None, dtype: str = "auto", **options: Any
+    model: str = REVIEWS_EN,
+    device: str | int | torch.device | None = None,
+    dtype: str = "auto",
+    backend: str = TORCH,
+    **options: Any,
 ) -> TripletExtractionPipeline:
     """The pipeline of a checkpoint, with the code of this package.
 
@@ -30,13 +36,23 @@ def load_pipeline(
         model: folder or Hub name of a D2E2S checkpoint; the model in the box if none is named.
         device, options: as for `TripletExtractionPipeline`; no device = the first accelerator there is, or the CPU.
         dtype: as for `from_pretrained`.
+        backend: what computes the encoder: `torch`, or `openvino`, in int8 on a CPU, where `d2e2s export` has been;
+            `dtype` is then that of the rest, float32 unless told.
 
     Raises:
-        UserError: another kind of model, or damaged weights.
+        UserError: another kind of model, damaged weights, or a backend that cannot be used.
         OSError: there is no such checkpoint.
     """
-    network, processor = load_checkpoint(model, dtype)
     place: Any = device  # the base class takes names as well
+    if backend not in BACKENDS:
+        raise UserError(f"backend {backend!r}: expected {' or '.join(BACKENDS)}")
+    if backend == OPENVINO:
+        if str(device or "cpu") != "cpu":
+            raise UserError(f"backend {OPENVINO!r} computes on the CPU, not on {device}")
+        place = "cpu"
+    network, processor = load_checkpoint(model, dtype if backend == TORCH else "float32")
+    if backend == OPENVINO:
+        use_openvino(network, resolve_model(model), torch.float32 if dtype == "auto" else getattr(torch, dtype))
     try:
         return TripletExtractionPipeline(network, processor=processor, task=TASK, device=place, **options)
     except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there
