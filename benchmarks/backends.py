@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from d2e2s import TripletExtractionPipeline
+from d2e2s.backends.cpu import cpu_formats
 from d2e2s.backends.export import scored
 from d2e2s.data_scripts.records import Record, read_records
 from d2e2s.evaluation.thresholds import micro_f1
@@ -91,13 +92,6 @@ def section(lines: Sequence[Mapping[str, Any]]) -> str:
     return f"`{lines[0]['command']}`\n\n{where}, torch {found['torch']}.\n\n{markdown_table(HEADER, rows)}"
 
 
-def multiplies() -> list[str]:
-    """What of the formats this processor multiplies by itself, where Linux tells."""
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = set(cpuinfo.read_text(encoding="utf-8").split()) if cpuinfo.exists() else set()
-    return [flag for flag in ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni") if flag in flags]
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -112,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     texts = [" ".join(record["tokens"]) for record in read_records(options.data)]
     files = [read_records(path) for path in options.score]
-    about = {"command": command_line(), "environment": environment(torch.device("cpu")) | {"multiplies": multiplies()}}
+    about = {"command": command_line(), "environment": environment(torch.device("cpu")) | {"multiplies": cpu_formats()}}
     lines = [
         {"model": Path(model).name, **about, **line}
         for model in options.models

@@ -36,7 +36,8 @@ def read_all(folder: Path) -> Runs:
     for path in sorted(folder.glob("*.jsonl")):
         for line in filter(None, path.read_text(encoding="utf-8").split("\n")):
             run = json.loads(line)
-            found[f"{path.stem}/{run['name']}"] = run
+            if "name" in run:  # others are times of a benchmark
+                found[f"{path.stem}/{run['name']}"] = run
     return found
 
 

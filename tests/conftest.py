@@ -32,6 +32,12 @@ def shared_data() -> Path:
     pytest.skip(message)
 
 
+@pytest.fixture(autouse=True)
+def plain_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what this processor does fast nothing is said on stderr."""
+    monkeypatch.setattr("d2e2s.prediction.predict.cpu_formats", tuple)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny checkpoint with random weights."""

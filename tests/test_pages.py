@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import parameters, runs, scaling, speed
+from benchmarks import backends, parameters, runs, scaling, speed
 from d2e2s.evaluation.results import read_runs
 from experiments import tables
 
@@ -39,6 +39,11 @@ def test_architecture_page_shows_the_measured_parameters() -> None:
 )
 def test_speed_page_shows_what_was_measured(name: str, section: Callable[[Any], str]) -> None:
     assert section(results(name)) in read("docs/speed.md")
+
+
+def test_speed_page_shows_the_measured_backends() -> None:
+    lines = [json.loads(line) for line in read("results/backends.jsonl").splitlines()]
+    assert backends.section(lines) in read("docs/speed.md")
 
 
 @pytest.mark.slow

@@ -548,3 +548,20 @@ def test_the_index_that_pandas_writes_is_kept(out: str, model: Path, tmp_path: P
 
 def rows_of_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize(("formats", "dtype", "said"), [
+    (("avx512_bf16",), "auto", 1), (("amx_bf16", "amx_int8"), "float32", 1), (("avx512_bf16",), "bfloat16", 0),
+    (("avx512_vnni",), "auto", 0),
+])  # fmt: skip
+def test_a_faster_number_format_is_named(
+    formats: tuple[str, ...], dtype: str, said: int, model: Path, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    """Once for a file, and for a folder where it begins."""
+    monkeypatch.setattr("d2e2s.prediction.predict.cpu_formats", lambda: formats)
+    path = tmp_path / "a.txt"
+    path.write_text("Good food.\n", encoding="utf-8")
+    command = ["predict", str(path), "--model", str(model), "--device", "cpu", "--dtype", dtype, "--out"]
+    for out, times in (("a.jsonl", said), ("folder", said), ("folder", 0)):
+        assert cli.main([*command, str(tmp_path / out)]) == 0
+        assert capsys.readouterr().err.count("--dtype bfloat16") == times

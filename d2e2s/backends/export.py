@@ -36,6 +36,10 @@ from .openvino import FOLDER, GRAPH, INPUTS, NOTES, WEIGHTS, OpenVINOEncoder, en
 
 SENTENCES = 300  # that calibration reads
 SENTENCES_AT_ONCE = 8
+# How much of the range of activations SmoothQuant (Xiao et al. 2023) moves into the weights before they are rounded.
+# With NNCF's 0.95 the features of all-mpnet-base-v2 have a cosine of 0.986 with those of float32, with 0.85 of
+# 0.993.
+SMOOTHING = 0.85
 # What may be lost on the file of `--check`: the larger of half a point of F1 and three triplets.
 MAY_LOSE_F1, MAY_LOSE_TRIPLETS = 0.005, 3
 
@@ -149,8 +153,10 @@ def quantized(encoder: nn.Module, batches: Sequence[Batch]) -> Any:
     for port, name in zip(graph.inputs, names, strict=True):
         port.get_tensor().set_names({name})
     data = nncf.Dataset([[batch[name].numpy() for name in names] for batch in batches])
+    smoothing = nncf.AdvancedSmoothQuantParameters(matmul=SMOOTHING)
+    options = {"advanced_parameters": nncf.AdvancedQuantizationParameters(smooth_quant_alphas=smoothing)}
     with contextlib.redirect_stdout(sys.stderr):  # bars of its progress
-        return nncf.quantize(graph, data, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(batches))
+        return nncf.quantize(graph, data, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(batches), **options)
 
 
 # --- what is lost -----------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from ..errors_d2e2s import UserError
 from ..words_d2e2s import is_blank
 from .corpus import predict_corpus
 from .parts import FORMATS
-from .predict import BACKENDS, TORCH, load_pipeline, predicted, say_missing, write_predictions
+from .predict import BACKENDS, TORCH, load_pipeline, predicted, say_faster, say_missing, write_predictions
 from .tables import OUTPUT_COLUMN, STDIN, Table, check_columns, read_stdin, read_table
 from .text_lines import TEXT_COLUMN
 from .writers import check_output, rows_of, to_json
@@ -125,6 +125,7 @@ def predict(arguments: argparse.Namespace) -> None:
     loaded = (arguments.model, arguments.device, arguments.dtype, arguments.backend)
     extract = load_pipeline(*loaded, batch_size=arguments.batch_size)
     if arguments.out is not None:
+        say_faster(extract)
         write_predictions(extract, table, arguments.out, *columns, **options)
     else:
         console = Console()

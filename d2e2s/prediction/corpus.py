@@ -29,7 +29,7 @@ from ..pipeline_d2e2s import TripletExtractionPipeline
 from ..words_d2e2s import is_blank
 from .columns import triplets_array
 from .parts import FORMATS, ColumnKinds, Part, plan_parts, read_part
-from .predict import TORCH, load_pipeline, say_missing, with_progress
+from .predict import TORCH, load_pipeline, say_faster, say_missing, with_progress
 from .shards import Counts, InputFile, Manifest, Output, Predicted
 from .tables import OUTPUT_COLUMN, Table, check_columns
 from .text_lines import TEXT_COLUMN
@@ -242,13 +242,15 @@ def predict_corpus(
     Raises:
         UserError, OSError: input, output, model or settings that cannot be used, or that have changed since.
     """
-    files = find_files(inputs, out)
+    files, begins = find_files(inputs, out), not Path(out).is_dir()
     on_cpu = str(device) == "cpu" or not torch.accelerator.is_available()
     state = PartialState(cpu=on_cpu, timeout=PLANNING_LIMIT)
     place = device if state.num_processes == 1 else state.device
     extract = load_pipeline(model, place, dtype, backend, batch_size=batch_size)
     with state.main_process_first():
         output = plan_corpus(files, out, extract, **settings)
+    if begins and state.is_main_process:
+        say_faster(extract)
     first, step = share or (state.process_index, state.num_processes)
     done = predict_parts(output, range(first, len(output.manifest.parts), step), extract)
     read = sum(counts.rows_in for counts in (with_progress(extract, done) if state.is_main_process else done))
