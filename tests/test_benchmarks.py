@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
-from tiny_models import tiny_encoder
+from tiny_models import tiny_checkpoint, tiny_encoder
 
-from benchmarks import parameters, scaling, speed, startup, timing, workload
+from benchmarks import backends, engines, parameters, scaling, speed, startup, timing, workload
 from benchmarks.report import write_between_marks
 
 TOKENS = ["our", "waiter", "was", "very", "friendly", "but", "the", "food", "is", "not", "good"]
@@ -126,3 +129,42 @@ def test_startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert [len(times) for times in result["seconds"].values()] == [2, 2]
     assert f"{result['ratio']:.3f} of the time" in capsys.readouterr().out
+
+
+def test_rate_of_an_engine_begins_when_every_worker_has_written_twice(tmp_path: Path) -> None:
+    """Of files of 100 rows, written 60 s apart by two workers at first, then a second apart."""
+    for number, second in enumerate([0, 60, 120, 180, *range(181, 187)]):
+        path = tmp_path / "below" / f"{number}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        pyarrow.parquet.write_table(pyarrow.table({"id": range(100)}), path)
+        os.utime(path, (second, second))
+    assert engines.rate(tmp_path, 2) == 600 / 6
+    with pytest.raises(ValueError, match="10 files of 3 workers are too few: give more --rows"):
+        engines.rate(tmp_path, 3)
+
+
+@pytest.mark.slow
+def test_plain_side_of_the_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole program, with the side that needs no engine, twice."""
+    monkeypatch.setattr(engines, "ROWS_AT_ONCE", 2)
+    model, data, page = tiny_checkpoint(tmp_path / "model"), tmp_path / "data.jsonl", tmp_path / "page.md"
+    data.write_text(json.dumps(RECORD) + "\n", encoding="utf-8")
+    page.write_text("<!-- engines:begin -->\n<!-- engines:end -->\n", encoding="utf-8")
+    words = ["--model", str(model), "--data", str(data), "--rows", "20", "--workers", "1", "2", "--rounds", "1"]
+    engines.main([*words, "--sides", "plain", "--out", str(tmp_path / "out.jsonl"), "--page", str(page)])
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(line["workers"], line["rows"], line["overhead"]) for line in lines] == [(1, [20], 0), (2, [20], 0)]
+    assert "| plain | 2 |" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "SIDES", {name: backends.SIDES[name] for name in [*backends.SIDES][:2]})
+    model, data, out = tiny_checkpoint(tmp_path / "model"), tmp_path / "data.jsonl", tmp_path / "out.jsonl"
+    data.write_text(json.dumps(RECORD) + "\n", encoding="utf-8")
+    backends.main(
+        [str(model), "--data", str(data), "--score", str(data), str(data), "--out", str(out), "--rounds", "2"]
+    )
+    exact, other = (json.loads(line) for line in out.read_text(encoding="utf-8").splitlines())
+    assert exact["times_float32"]["ratio"] == 1 and exact["texts_with_other_triplets"] == 0
+    assert other["side"] == "torch, bfloat16" and len(other["f1_of_each_file"]) == 2
