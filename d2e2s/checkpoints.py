@@ -16,8 +16,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedConfig
-from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import sort_checkpoints
 from transformers.utils import CONFIG_NAME
 
 # From the package itself, whose first access registers them: no code of a checkpoint is asked for.
@@ -192,12 +190,16 @@ def check_whole(checkpoint: Path) -> None:
     Raises:
         CheckpointError: it was being written when its run died, or a file of it is damaged.
     """
+    from transformers.trainer import TRAINER_STATE_NAME  # which imports what takes a second, for training only
+
     if TRAINER_STATE_NAME not in check(checkpoint):
         raise CheckpointError(f"{checkpoint}: was not finished: its run ended while it was being written")
 
 
 def last_whole(folder: Path) -> str | None:
     """The newest checkpoint of a run that is whole; says which newer ones are passed over, and why."""
+    from transformers.trainer_utils import sort_checkpoints
+
     for checkpoint in reversed(sort_checkpoints(str(folder))):
         try:
             check_whole(Path(checkpoint))

@@ -24,7 +24,6 @@ from rich.text import Text
 from ..box import REVIEWS_EN
 from ..errors_d2e2s import UserError
 from ..words_d2e2s import is_blank
-from .corpus import predict_corpus
 from .parts import FORMATS
 from .predict import BACKENDS, TORCH, load_pipeline, predicted, say_faster, say_missing, write_predictions
 from .tables import OUTPUT_COLUMN, STDIN, Table, check_columns, read_stdin, read_table
@@ -150,6 +149,8 @@ def _run_corpus(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     if engine is None and address is not None:
         raise UserError("--ray_address is for --engine ray")
     if engine is None:
+        from .corpus import predict_corpus  # and what several processes need
+
         predict_corpus(arguments.inputs, arguments.out, arguments.model, **given, **options)
     elif "share" in given:
         raise UserError("--share is for processes that share the work by themselves; --engine ray does all of it")
