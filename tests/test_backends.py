@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,14 @@ def test_nobody_is_told_that_it_runs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "None"
+
+
+def test_others_are_heard_as_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = [(handler, handler.level) for handler in logging.root.handlers]
+    export.export(str(tiny_checkpoint(tmp_path)), iter(TEXTS))
+    assert [(handler, handler.level) for handler in logging.root.handlers] == before
+    logging.getLogger("anyone").warning("heard")
+    assert "heard" in caplog.text
 
 
 @pytest.mark.parametrize(("right", "refused"), [(97, False), (96, True)])

@@ -147,7 +147,7 @@ def quantized(encoder: nn.Module, batches: Sequence[Batch]) -> Any:
     example = tuple(torch.cat([batches[0][name]] * 2)[:2] for name in names)
     dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     kind = getattr(encoder.config, "model_type", None)
-    with reading(f"encoder of type {kind!r}"), warnings.catch_warnings(action="ignore"):
+    with reading(f"encoder of type {kind!r}"), warnings.catch_warnings(action="ignore"), _own_logging():
         program = torch.export.export(States(encoder, names), example, dynamic_shapes=(tuple([dynamic] * len(names)),))
         graph = openvino().convert_model(program)
     for port, name in zip(graph.inputs, names, strict=True):
@@ -157,6 +157,20 @@ def quantized(encoder: nn.Module, batches: Sequence[Batch]) -> Any:
     options = {"advanced_parameters": nncf.AdvancedQuantizationParameters(smooth_quant_alphas=smoothing)}
     with contextlib.redirect_stdout(sys.stderr):  # bars of its progress
         return nncf.quantize(graph, data, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(batches), **options)
+
+
+@contextlib.contextmanager
+def _own_logging() -> Iterator[None]:
+    """The converter leaves the root with its own level, filter and handler, so that nobody else is heard any more."""
+    root = logging.root
+    level, filters, handlers = root.level, list(root.filters), [(handler, handler.level) for handler in root.handlers]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters[:], root.handlers[:] = filters, [handler for handler, _ in handlers]
+        for handler, level in handlers:
+            handler.setLevel(level)
 
 
 # --- what is lost -----------------------------------------------------------------------------------------

@@ -19,8 +19,9 @@ def freed_memory_kept() -> Iterator[None]:
     The gradients and activations of a step are large, so glibc takes each tensor of them from the kernel and gives it
     back: every step the kernel fills gigabytes of fresh pages with zeros, a sixth of a step's time at base size.
     """
-    mallopt = getattr(_library(), "mallopt", None)
-    if mallopt is None:
+    library = _library()
+    mallopt = getattr(library, "mallopt", None)
+    if library is None or mallopt is None:
         yield
         return
     mallopt(M_MMAP_MAX, NONE)
@@ -30,7 +31,7 @@ def freed_memory_kept() -> Iterator[None]:
     finally:
         mallopt(M_MMAP_MAX, MMAP_MAX)
         mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
-        _library().malloc_trim(0)
+        library.malloc_trim(0)
 
 
 def _library() -> ctypes.CDLL | None:
