@@ -142,7 +142,7 @@ def quantized(encoder: nn.Module, batches: Sequence[Batch]) -> Any:
         import nncf
     except ModuleNotFoundError as error:
         raise UserError(f'd2e2s export needs {error.name}: pip install "d2e2s[openvino]"') from None
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     names = list(batches[0])
     example = tuple(torch.cat([batches[0][name]] * 2)[:2] for name in names)
     dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
