@@ -6,11 +6,12 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from benchmarks import backends, parameters, runs, scaling, speed
+from benchmarks import backends, engines, parameters, runs, scaling, speed
 from d2e2s.evaluation.results import read_runs
 from experiments import tables
 
@@ -26,7 +27,7 @@ def results(name: str) -> dict[str, Any]:
 
 
 def test_readme_shows_the_runs() -> None:
-    assert runs.table(read_runs(ROOT / "results" / "runs.jsonl")) in read("README.md")
+    assert runs.table(read_runs(ROOT / "results" / "recipe.jsonl")) in read("README.md")
 
 
 def test_architecture_page_shows_the_measured_parameters() -> None:
@@ -41,9 +42,10 @@ def test_speed_page_shows_what_was_measured(name: str, section: Callable[[Any], 
     assert section(results(name)) in read("docs/speed.md")
 
 
-def test_speed_page_shows_the_measured_backends() -> None:
-    lines = [json.loads(line) for line in read("results/backends.jsonl").splitlines()]
-    assert backends.section(lines) in read("docs/speed.md")
+@pytest.mark.parametrize(("program", "page"), [(backends, "speed"), (engines, "engines")])
+def test_pages_show_the_measured_backends_and_engines(program: ModuleType, page: str) -> None:
+    lines = read(f"results/{program.__name__.rpartition('.')[2]}.jsonl").splitlines()
+    assert program.section([json.loads(line) for line in lines]) in read(f"docs/{page}.md")
 
 
 @pytest.mark.slow
