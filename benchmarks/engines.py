@@ -46,6 +46,7 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "SPARK_LOCAL_IP": "127.0.0
 SERVERS = ("java", "raylet", "gcs_server")
 SECONDS_BETWEEN_SAMPLES = 1.0
 MEGABYTE = 1e6
+BLOCK = 1 << 17  # bytes: about one batch
 REVIEWS, CORES, HOUR = 100e6, 64, 3600
 
 
@@ -79,6 +80,8 @@ def ray_data(lake: Path, out: Path, model: str, workers: int) -> None:
     from d2e2s.engines.ray import extract_triplets
 
     _local_ray(workers + 1)  # one CPU reads and writes
+    # Else all that an actor makes waits for one file of 128 MB, and no time is seen in it.
+    ray.data.DataContext.get_current().target_max_block_size = BLOCK
     data = ray.data.read_parquet(str(lake), override_num_blocks=len(list(lake.iterdir())))
     extract_triplets(data, model, concurrency=workers).write_parquet(str(out))
 
@@ -102,7 +105,7 @@ def spark(lake: Path, out: Path, model: str, workers: int) -> None:
     from d2e2s.engines.spark import extract_triplets
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    a_file_a_task = {"spark.sql.files.maxPartitionBytes": "1k", "spark.sql.files.openCostInBytes": "1m"}
+    a_file_a_task = {"spark.sql.files.openCostInBytes": "128m"}  # as much as a task takes at most
     builder = SparkSession.builder.master(f"local[{workers},4]").config("spark.ui.enabled", "false")
     session = builder.config(map=a_file_a_task).getOrCreate()
     extract_triplets(session.read.parquet(str(lake)), model, device="cpu").write.parquet(str(out), mode="append")
