@@ -150,13 +150,14 @@ def test_gold_triplets_are_placed_as_the_pipeline_places_them(exported: Path) ->
     assert counts.tolist() == [[int(right), len(found), 1]]
 
 
-def test_a_corpus_goes_on_with_its_own_backend(exported: Path, tmp_path: Path) -> None:
+def test_a_corpus_goes_on_with_its_own_backend(exported: Path, tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("\n".join(TEXTS), encoding="utf-8")
     command = ["predict", str(tmp_path / "in"), "--out", f"{tmp_path / 'out'}/", "--model", str(exported)]
     command += ["--device", "cpu"]
     assert cli.main(command) == 0
     assert cli.main([*command, "--backend", "openvino"]) == 2
+    assert "was begun with another model" in capsys.readouterr().err
 
 
 # --- what is refused --------------------------------------------------------------------------------------

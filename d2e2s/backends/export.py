@@ -15,7 +15,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from ..pipeline_d2e2s import TripletExtractionPipeline
 from ..prediction.predict import load_pipeline
 from ..prediction.tables import check_columns, read_table
 from ..prediction.text_lines import TEXT_COLUMN
+from ..words_d2e2s import placed_words
 from .openvino import FOLDER, GRAPH, INPUTS, NOTES, WEIGHTS, OpenVINOEncoder, encoder_digest, openvino
 
 SENTENCES = 300  # that calibration reads
@@ -192,11 +193,10 @@ def _place(term: dict[str, Any]) -> tuple[int, int]:
 
 def _gold(record: Record) -> list[tuple[int, int, int, int, str]]:
     """The triplets of a record by their characters in `" ".join(tokens)`."""
-    ends = list(accumulate(len(token) + 1 for token in record["tokens"]))
-    starts = [0, *ends]
+    words = placed_words(record["tokens"], str(record["id"]))
 
     def place(span: Sequence[int]) -> tuple[int, int]:
-        return starts[span[0]], ends[span[1] - 1] - 1
+        return words[span[0]].start, words[span[1] - 1].end
 
     return [(*place(t["aspect"]), *place(t["opinion"]), t["sentiment"]) for t in record["triplets"]]
 

@@ -18,12 +18,14 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import cached_file
 
 from ..checkpoints import CheckpointError, check, reading, update_with_weights
+from ..data_scripts.files import sha256
 from ..errors_d2e2s import UserError
 
 FOLDER = "openvino"
 GRAPH = "openvino_model_qint8.xml"
 WEIGHTS = "openvino_model_qint8.weights"  # not .bin: those are pickles elsewhere, and no push takes them
 NOTES = "export.json"  # what it was made from
+FILES = (GRAPH, WEIGHTS, NOTES)
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -41,8 +43,8 @@ class OpenVINOEncoder(nn.Module):
         core, settings = openvino().Core(), {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
         self.compiled = core.compile_model(core.read_model(graph, weights), "CPU", settings)
         self.names = [port.any_name for port in self.compiled.inputs]
-        digest = hashlib.sha256(graph.read_bytes() + weights.read_bytes()).digest()
-        self.register_buffer("graph", torch.tensor(list(digest)))  # a model with another one is another model
+        sums = sha256(graph) + sha256(weights)
+        self.register_buffer("graph", torch.tensor(list(sums.encode())))  # a model with another one is another model
 
     def forward(self, **inputs: Any) -> BaseModelOutput:
         arrays = {name: inputs[name].numpy() for name in self.names}
@@ -77,9 +79,6 @@ def use_openvino(model: Any, name: str, dtype: torch.dtype = torch.float32) -> N
     with reading(graph):
         model.d2e2s.encoder = OpenVINOEncoder(graph, weights, dtype)
     model.to(dtype)
-
-
-FILES = (GRAPH, WEIGHTS, NOTES)
 
 
 def encoder_digest(model: Any) -> str:

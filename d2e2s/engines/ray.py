@@ -100,8 +100,9 @@ def predict_corpus(
     extract = load_pipeline(model, "cpu", dtype, backend)
     output = plan_corpus(files, out, extract, **settings)
     _connect(address)
-    on_gpu = bool(ray.cluster_resources().get("GPU")) if device is None else not device.startswith("cpu")
-    gpu = on_gpu and backend == TORCH
+    if device is None and backend != TORCH:
+        device = "cpu"
+    gpu = bool(ray.cluster_resources().get("GPU")) if device is None else not device.startswith("cpu")
     task = ray.remote(_do_part).options(max_retries=RETRIES, **({"num_gpus": 1} if gpu else {"num_cpus": 1}))
     worker = (out, model, device or (None if gpu else "cpu"), dtype, backend, batch_size)
     read = 0
