@@ -41,6 +41,7 @@ COMMANDS = {
     "search": Command("study.search", "search better arguments on dev: SEARCH.yaml [--trials N]", "search", more=True),
     "report": Command("reporting.report", "a run as one HTML page: RUN --out FILE.html", "report"),
     "compare": Command("reporting.compare", "several runs side by side: RUN ... [--out FILE.html|.md]", "report"),
+    "serve": Command("serving.command", "answer over HTTP: [--model DIR] [--replicas N] [--port N]", "serve"),
     "demo": Command("demo.app", "try a checkpoint in the browser: [--model DIR] [--port N]", "demo"),
 }
 
