@@ -18,11 +18,12 @@ from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pydantic import ValidationError
 from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from ..errors import is_mistake, refuse
+from ..errors import UserError, is_mistake, refuse
 from .settings import Settings
 
 PATIENCE = 60  # seconds that a replica may be deaf, as while it loads a large model on a busy machine
@@ -46,9 +47,10 @@ def run(options: argparse.Namespace) -> int:
         0, or 2 if a replica could not start.
 
     Raises:
+        UserError: an option out of range.
         OSError: the address cannot be used.
     """
-    settings = Settings(**{name: getattr(options, name) for name in Settings.model_fields})
+    settings = _settings(options)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // options.replicas)))
     with (
         TemporaryDirectory(prefix="d2e2s-metrics-") as folder,
@@ -67,6 +69,16 @@ def run(options: argparse.Namespace) -> int:
         supervisor = Multiprocess(config, [listening])
         supervisor.run()
     return 2 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    if options.replicas < 1:
+        raise UserError(f"--replicas: expected at least 1, got {options.replicas}")
+    try:
+        return Settings(**{name: getattr(options, name) for name in Settings.model_fields})
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise UserError(f"--{wrong['loc'][0]}: {wrong['msg'].lower()}, got {wrong['input']}") from None
 
 
 def start(settings: Settings) -> Any:
