@@ -32,7 +32,7 @@ extras = {
     "study": ["scipy>=1.15", "matplotlib>=3.8"],
     "search": ["optuna>=4.0"],
     "serve": ["fastapi>=0.115", "uvicorn>=0.52", "prometheus_client>=0.20"],
-    "ray": ["ray[data]>=2.40"],
+    "ray": ["ray[data,serve]>=2.40"],
     "spark": ["pyspark>=4.0"],
     "openvino": ["openvino>=2025.0", "nncf>=2.15"],
     "demo": ["gradio>=6.0", "spacy>=3.7"],

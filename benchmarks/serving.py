@@ -40,7 +40,14 @@ from .timing import command_line, environment
 
 MEGABYTE = 1e6
 PATIENCE = 120  # seconds for a server to start, and for an answer
-HEADER = ("replicas", "sentences a second", "of the pipeline", "median, p99 (s)", "wrong or lost", "memory by quarter (MB)")
+HEADER = (
+    "replicas",
+    "sentences a second",
+    "of the pipeline",
+    "median, p99 (s)",
+    "wrong or lost",
+    "memory by quarter (MB)",
+)
 
 
 class Asked(NamedTuple):
@@ -82,7 +89,9 @@ async def _ready(address: str) -> None:
                 await asyncio.sleep(0.5)
 
 
-def ask(address: str, texts: Sequence[str], clients: int, seconds: float, also: Callable[[], object] = int) -> list[Asked]:
+def ask(
+    address: str, texts: Sequence[str], clients: int, seconds: float, also: Callable[[], object] = int
+) -> list[Asked]:
     """All requests of the clients; `also` is called every second."""
     return asyncio.run(_ask(address, texts, clients, seconds, also))
 
@@ -99,7 +108,7 @@ async def _ask(
             try:
                 async with session.post(f"{address}/extract", json={"inputs": texts[number]}) as response:
                     answer = await response.json() if response.status == 200 else None
-            except (aiohttp.ClientError, asyncio.TimeoutError):
+            except (TimeoutError, aiohttp.ClientError):
                 await asyncio.sleep(0.1)
             found.append(Asked(number, sent, time.perf_counter(), answer))
 
@@ -116,9 +125,7 @@ async def _ask(
 
 def same(one: Any, other: Any) -> bool:
     """Whether two texts' triplets are the same, scores to 0.001."""
-    close = len(one) == len(other) and all(
-        abs(a["score"] - b["score"]) < 1e-3 for a, b in zip(one, other, strict=True)
-    )
+    close = len(one) == len(other) and all(abs(a["score"] - b["score"]) < 1e-3 for a, b in zip(one, other, strict=True))
     return close and [{**a, "score": 0} for a in one] == [{**b, "score": 0} for b in other]
 
 
@@ -163,7 +170,9 @@ def measure(options: argparse.Namespace, replicas: int, texts: Sequence[str]) ->
             asked += found
         killed = ask(address, texts, options.clients, options.seconds, kill_each(process, options.seconds))
     waits = statistics.quantiles([each.answered - each.sent for each in asked], n=100)
-    wrong = [each for each in [*asked, *killed] if each.answer is not None and not same(each.answer, wanted[each.number])]
+    wrong = [
+        each for each in [*asked, *killed] if each.answer is not None and not same(each.answer, wanted[each.number])
+    ]
     times = sorted(each.answered for each in killed if each.answer is not None)
     return {
         "replicas": replicas,

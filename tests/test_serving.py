@@ -20,6 +20,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
+pytest.importorskip("prometheus_client")
 psutil = pytest.importorskip("psutil")
 
 import httpx  # noqa: E402
@@ -321,7 +322,10 @@ def test_an_address_that_is_taken(capsys: pytest.CaptureFixture[str], monkeypatc
     assert "in use" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("words", "error"), [(["--timeout", "0"], "timeout"), (["--max_waiting", "0"], "max_waiting"), (["--replicas", "0"], "replicas")])
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [(["--timeout", "0"], "timeout"), (["--max_waiting", "0"], "max_waiting"), (["--replicas", "0"], "replicas")],
+)
 def test_settings_out_of_range(words: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["serve", *words]) == 2
     assert error in capsys.readouterr().err

@@ -46,7 +46,9 @@ class Parameters(BaseModel):
     window_words: int | None = Field(None, ge=0, description="words read at once of long text without full stops")
 
 
-EXPECTED = 'expected {"inputs": a text or a list of texts, "parameters": some of ' + ", ".join(Parameters.model_fields) + "}"
+EXPECTED = (
+    'expected {"inputs": a text or a list of texts, "parameters": some of ' + ", ".join(Parameters.model_fields) + "}"
+)
 
 
 class Extraction(BaseModel):
@@ -150,7 +152,9 @@ async def refusal(request: Request, error: Exception) -> Response:
 
 def _fault(error: Any) -> str:
     """Where a request is wrong, and why."""
-    place = ".".join(part for part in map(str, error["loc"][1:]) if not part.startswith(("str", "constrained-", "list[", "tuple[")))
+    place = ".".join(
+        part for part in map(str, error["loc"][1:]) if not part.startswith(("str", "constrained-", "list[", "tuple["))
+    )
     if error["type"] == "json_invalid":
         return "no JSON"
     if error["type"] == "extra_forbidden":

@@ -35,7 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, field in Settings.model_fields.items():
         kind: Any = {"max_waiting": int, "timeout": float}.get(name, str)
         add(f"--{name}", type=kind, default=field.default, help=f"{field.description} (default: %(default)s)")
-    add("--replicas", type=int, default=1, help="processes, each with a model and its part of the CPU's cores (default: 1)")
+    add(
+        "--replicas",
+        type=int,
+        default=1,
+        help="processes, each with a model and its part of the CPU's cores (default: 1)",
+    )
     add("--host", default="127.0.0.1", help="address to answer at; 0.0.0.0: other machines too (default: %(default)s)")
     add("--port", type=int, default=8000, help="(default: %(default)s)")
 

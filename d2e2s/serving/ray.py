@@ -1,6 +1,6 @@
 """The web service of `d2e2s serve` as an application of Ray Serve, for many machines.
 
-    serve run d2e2s.serving.ray:application model=/shared/outputs/mine replicas=8
+serve run d2e2s.serving.ray:application model=/shared/outputs/mine replicas=8
 """
 
 from __future__ import annotations
@@ -50,4 +50,3 @@ def application(settings: OnRay) -> Application:
         logging_config={"enable_access_log": False},
     )
     return deployment.bind()
-
