@@ -3,10 +3,10 @@
     pip install -c constraints.txt -e ".[serve,bench]"
     python -m benchmarks.serving --data data/14res/test.jsonl --out results/serving.json --page docs/serving.md
 
-In a round the pipeline reads all sentences in one call, then the server is asked for `--seconds` by `--clients` clients,
-each of which sends the next sentence as soon as it has its answer; the figures are medians over the rounds. An answer is
-wrong if its triplets are not the pipeline's, scores to 0.001. After the rounds each replica is killed once under the
-same load: a request has an answer or an error then, or it is lost. The clients take their share of the same processor.
+In a round the pipeline reads all sentences in one call, then the server is asked for `--seconds` by `--clients`
+clients, each of which sends the next sentence as soon as it has its answer; the figures are medians over the rounds. An
+answer is wrong if its triplets are not the pipeline's, scores to 0.001. After the rounds each replica is killed once
+under the same load. The clients take their share of the same processor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,8 +117,8 @@ async def _ask(
             also()
             await asyncio.sleep(1)
 
-    limits = {"connector": aiohttp.TCPConnector(limit=clients), "timeout": aiohttp.ClientTimeout(PATIENCE)}
-    async with aiohttp.ClientSession(**limits) as session:
+    connector, timeout = aiohttp.TCPConnector(limit=clients), aiohttp.ClientTimeout(PATIENCE)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         await asyncio.gather(watch(), *(client(session) for _ in range(clients)))
     return found
 
@@ -133,10 +133,8 @@ def memory(process: psutil.Process) -> float:
     """Of a server with its replicas, in MB; what they share is counted once."""
     found = 0.0
     for each in (process, *process.children(recursive=True)):
-        try:
+        with suppress(psutil.NoSuchProcess):
             found += each.memory_full_info().uss / MEGABYTE
-        except psutil.NoSuchProcess:
-            pass
     return found
 
 
@@ -170,9 +168,7 @@ def measure(options: argparse.Namespace, replicas: int, texts: Sequence[str]) ->
             asked += found
         killed = ask(address, texts, options.clients, options.seconds, kill_each(process, options.seconds))
     waits = statistics.quantiles([each.answered - each.sent for each in asked], n=100)
-    wrong = [
-        each for each in [*asked, *killed] if each.answer is not None and not same(each.answer, wanted[each.number])
-    ]
+    answered = [each for each in [*asked, *killed] if each.answer is not None]
     times = sorted(each.answered for each in killed if each.answer is not None)
     return {
         "replicas": replicas,
@@ -182,7 +178,7 @@ def measure(options: argparse.Namespace, replicas: int, texts: Sequence[str]) ->
         "seconds": {"median": waits[49], "p99": waits[98], "most": max(each.answered - each.sent for each in asked)},
         "asked": len(asked),
         "lost": sum(each.answer is None for each in asked),
-        "wrong": len(wrong),
+        "wrong": sum(not same(each.answer, wanted[each.number]) for each in answered),
         "memory": [statistics.median(sizes[len(sizes) * k // 4 : len(sizes) * (k + 1) // 4]) for k in range(4)],
         "killed": {
             "asked": len(killed),
@@ -209,7 +205,7 @@ def table(result: dict[str, Any]) -> str:
             ]
         )
         kills.append(
-            f"With {each['replicas']} of them, each killed once: {killed['errors']} of {killed['asked']} requests ended with an "
+            f"With {each['replicas']}, each killed once: {killed['errors']} of {killed['asked']} requests ended with an "
             f"error, the others with their answer; at most {killed['seconds_without_an_answer']:.1f} s without any answer."
         )
     found = result["environment"]

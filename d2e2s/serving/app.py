@@ -49,6 +49,7 @@ class Parameters(BaseModel):
 EXPECTED = (
     'expected {"inputs": a text or a list of texts, "parameters": some of ' + ", ".join(Parameters.model_fields) + "}"
 )
+KINDS = ("str", "constrained-", "list[", "tuple[")  # how pydantic tells apart what a field may be
 
 
 class Extraction(BaseModel):
@@ -78,8 +79,8 @@ ANSWER = [
 ]
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The triplets of the text, or a list of them for each text; what return_terms and return_tree ask "
-        "for makes an object of each, as the pipeline does.",
+        "description": "The triplets of the text, or a list of them for each text; return_terms and return_tree make "
+        "objects of them, as in the pipeline.",
         "content": {"application/json": {"example": ANSWER}},
     },
     400: {"description": "An option that these texts or this model do not allow."},
@@ -107,7 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
 def app_of(extract: TripletExtractionPipeline, settings: Settings) -> FastAPI:
     """The service on a pipeline, which nobody else may use."""
     app = FastAPI(title="D2E2S", version=__version__, description="Aspect sentiment triplet extraction")
-    app.add_middleware(Limits, seconds=settings.timeout)  # type: ignore[arg-type]
+    app.add_middleware(Limits, seconds=settings.timeout)
     for error in (RequestValidationError, HTTPException, UserError, *STATUS):
         app.add_exception_handler(error, refusal)
     batcher = Batcher(extract, settings.max_waiting)
@@ -135,7 +136,7 @@ def registry() -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return REGISTRY
     together = CollectorRegistry()
-    MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(together)
     return together
 
 

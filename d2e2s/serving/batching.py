@@ -47,9 +47,9 @@ class Item(NamedTuple):
 class Batcher:
     """A pipeline for many requests at once.
 
-    It reads in one thread of its own, so that its steps need no locks and the server goes on answering. Nothing waits for
-    a batch to fill: what comes while one is read is the next one. (Batching libraries that poll, or log what they are
-    given, were not taken.)
+    It reads in one thread of its own, so that its steps need no locks and the server goes on answering. Nothing waits
+    for a batch to fill: what comes while one is read is the next one. (The batching libraries that we found poll, or
+    log what they are given.)
 
     Args:
         extract: the pipeline, which nobody else uses.
@@ -99,17 +99,13 @@ class Batcher:
                     (item.answer.set_exception if isinstance(answer, Exception) else item.answer.set_result)(answer)
 
     def _next(self) -> Iterator[Item]:
-        """The texts to be read now: the longest waiting one, and those after it that can be read together with it."""
-        found = 0
-        while self._items and found < AT_ONCE:
+        """The texts to be read now: the one that waits longest, and those after it that can be read with it."""
+        key, found = None, 0
+        while self._items and found < AT_ONCE and key in (None, self._items[0].key):
             item = self._items.popleft()
-            if item.answer.done():  # cancelled
-                continue
-            if found and item.key != key:
-                self._items.appendleft(item)
-                return
-            key, found = item.key, found + 1
-            yield item
+            if not item.answer.done():  # else it was cancelled
+                key, found = item.key, found + 1
+                yield item
 
     def _answers(self, items: Sequence[Item]) -> list[Any]:
         """What the pipeline returns for each, or the error."""
