@@ -45,7 +45,8 @@ from d2e2s.data_scripts.prepare_aste_v2 import ParseBook, parse_line
 from d2e2s.data_scripts.read_conllu import read_conllu
 from d2e2s.data_scripts.records import check_records, is_tree, read_records, validate_record, write_records
 from d2e2s.errors import UserError
-from d2e2s.prediction.tables import check_columns, read_table
+from d2e2s.prediction.readers import read_table
+from d2e2s.prediction.tables import check_columns
 from d2e2s.prediction.text_lines import TEXT_COLUMN
 from d2e2s.training.arguments import (
     ConfigArguments,

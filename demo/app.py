@@ -22,11 +22,11 @@ from markupsafe import Markup
 from d2e2s import TripletExtractionPipeline
 from d2e2s.box import REVIEWS_EN
 from d2e2s.errors import UserError
-from d2e2s.prediction.parts import FORMATS
 from d2e2s.prediction.predict import load_pipeline, predicted
-from d2e2s.prediction.tables import OUTPUT_COLUMN, Columns, read_table
+from d2e2s.prediction.readers import read_table
+from d2e2s.prediction.tables import FORMATS, OUTPUT_COLUMN, Columns, rows_of
 from d2e2s.prediction.text_lines import TEXT_COLUMN
-from d2e2s.prediction.writers import TRIPLET_COLUMNS, TRIPLETS, rows_of, triplet_cells, write_table
+from d2e2s.prediction.writers import TRIPLET_COLUMNS, TRIPLETS, triplet_cells, write_table
 from d2e2s.reporting import drawing
 from d2e2s.reporting.markdown import asset, style
 from d2e2s.summaries.counts import Review, Summary

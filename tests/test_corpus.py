@@ -22,8 +22,8 @@ from d2e2s.prediction import corpus
 from d2e2s.prediction import parts as rows
 from d2e2s.prediction.parts import ColumnKinds, plan_parts, read_part
 from d2e2s.prediction.predict import write_predictions
+from d2e2s.prediction.readers import read_table
 from d2e2s.prediction.shards import Output, read_predictions, read_rejects
-from d2e2s.prediction.tables import read_table
 
 TEXTS = ["The food was great. The service was slow!", "It was great", "", "naïve 食べ物 😀 good", "good\x85food"]
 ROWS = [{"id": f"00{i}", "text": TEXTS[i % len(TEXTS)], "n": i} for i in range(11)]

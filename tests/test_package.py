@@ -58,6 +58,20 @@ def test_import_alone_imports_nothing_that_takes_long() -> None:
     assert set(d2e2s.__all__) < set(ast.literal_eval(names)) and imported == "set()"
 
 
+FIRST_ANSWER = {
+    "python": "from d2e2s import load_pipeline; print(load_pipeline(sys.argv[1], device='cpu')('It was great.'))",
+    "command": "from d2e2s.cli import main; main(['predict', 'It was great.', '--model', sys.argv[1]])",
+}
+
+
+@pytest.mark.parametrize("by", FIRST_ANSWER)
+def test_a_first_answer_imports_nothing_that_reads_tables(by: str, model: Path) -> None:
+    """That takes longer than to load the model: only files wait for it."""
+    code = f"import sys; {FIRST_ANSWER[by]}; print({{'datasets', 'evaluate', 'pandas', 'pyarrow'}} & set(sys.modules))"
+    answer, imported = fresh(code, str(model)).splitlines()
+    assert answer and imported == "set()"
+
+
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'd2e2s' has no attribute 'D2E2S'"):
         _ = d2e2s.D2E2S

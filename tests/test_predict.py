@@ -20,12 +20,13 @@ from tiny_models import tiny_checkpoint, tiny_encoder
 
 from d2e2s import TripletExtractionPipeline, cli
 from d2e2s.errors import UserError
-from d2e2s.prediction import command, predict, tables
+from d2e2s.prediction import command, predict, readers
 from d2e2s.prediction.predict import write_predictions
+from d2e2s.prediction.readers import read_table
 from d2e2s.prediction.shards import read_predictions
-from d2e2s.prediction.tables import read_table
+from d2e2s.prediction.tables import rows_of
 from d2e2s.prediction.text_lines import Lines, checked_names, line_rows
-from d2e2s.prediction.writers import TRIPLETS, harmless, rows_of, write_table
+from d2e2s.prediction.writers import TRIPLETS, harmless, write_table
 
 TEXTS = ["The food was great. The service was slow!", "It was great", "naïve 食べ物 😀 good"]
 ROWS = [{"id": f"00{i}", "text": text, "n": i} for i, text in enumerate(TEXTS)]
@@ -125,7 +126,7 @@ def test_lists_of_words_are_texts(extract: TripletExtractionPipeline, tmp_path: 
 def test_many_batches_of_rows(
     extract: TripletExtractionPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(readers, "ROWS_AT_ONCE", 2)
     for output in ("out.jsonl", "out.parquet"):
         write_predictions(extract, read_table(str(_input(tmp_path, ".jsonl"))), str(tmp_path / output))
     assert _read(tmp_path / "out.jsonl") == _read(tmp_path / "out.parquet")
@@ -357,7 +358,7 @@ def test_windows_are_an_option(model: Path, capsys: pytest.CaptureFixture[str]) 
         "d2e2s.modeling_d2e2s.D2E2SForTripletExtraction.forward",
         "d2e2s.processing_d2e2s.D2E2SProcessor.post_process_triplets",
         "d2e2s.pipeline_d2e2s._placed",
-        "d2e2s.prediction.tables.line_rows",
+        "d2e2s.prediction.readers.line_rows",
         "d2e2s.prediction.writers.to_json",
         "d2e2s.prediction.writers._write_parquet",
         "d2e2s.prediction.parts.line_rows",

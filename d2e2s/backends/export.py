@@ -30,7 +30,8 @@ from ..errors_d2e2s import UserError
 from ..evaluation.thresholds import Counts, micro_f1, sentence_counts
 from ..pipeline_d2e2s import TripletExtractionPipeline
 from ..prediction.predict import load_pipeline
-from ..prediction.tables import check_columns, read_table
+from ..prediction.readers import read_table
+from ..prediction.tables import check_columns
 from ..prediction.text_lines import TEXT_COLUMN
 from ..words_d2e2s import placed_words
 from .openvino import FOLDER, GRAPH, INPUTS, NOTES, WEIGHTS, OpenVINOEncoder, encoder_digest, openvino

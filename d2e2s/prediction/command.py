@@ -15,20 +15,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import datasets
 import transformers
-from datasets import Features, Value
 from rich.console import Console
 from rich.text import Text
 
 from ..box import REVIEWS_EN
 from ..errors_d2e2s import UserError
 from ..words_d2e2s import is_blank
-from .parts import FORMATS
 from .predict import BACKENDS, TORCH, load_pipeline, predicted, say_faster, say_missing, write_predictions
-from .tables import OUTPUT_COLUMN, STDIN, Table, check_columns, read_stdin, read_table
+from .tables import (
+    FORMATS,
+    OUTPUT_COLUMN,
+    STDIN,
+    Table,
+    check_columns,
+    read_stdin,
+    rows_of,
+    text_table,
+    to_json,
+)
 from .text_lines import TEXT_COLUMN
-from .writers import check_output, rows_of, to_json
 
 # Of files that are often tried and cannot be read: no review ends so.
 OTHER_FORMATS = {".json", ".xlsx", ".xls", ".ods", ".pdf", ".docx", ".xml", ".html", ".md", ".gz", ".zip"}
@@ -108,7 +114,6 @@ def predict(arguments: argparse.Namespace) -> None:
     Raises:
         UserError, OSError: input, output or a checkpoint that cannot be used.
     """
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said once, in one line
     transformers.logging.disable_progress_bar()
     columns = (arguments.text_column, arguments.output_column)
     options = {name: getattr(arguments, name) for name in OPTIONS}
@@ -120,6 +125,9 @@ def predict(arguments: argparse.Namespace) -> None:
             raise UserError(f"--{name} is for many files: give --out a folder")
     check_columns(table, *columns)
     if arguments.out is not None:
+        _quiet_datasets()
+        from .writers import check_output
+
         check_output(arguments.out, table.name)
     loaded = (arguments.model, arguments.device, arguments.dtype, arguments.backend)
     extract = load_pipeline(*loaded, batch_size=arguments.batch_size)
@@ -135,6 +143,17 @@ def predict(arguments: argparse.Namespace) -> None:
     say_missing(extract, arguments.aspects, f"{table.name}: its texts")
 
 
+def _quiet_datasets() -> None:
+    """Have what goes wrong with a file said once, in one line.
+
+    `datasets`, and the readers and writers that need it, are imported for files alone: it takes longer than the answer
+    to a text.
+    """
+    import datasets
+
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+
+
 def is_folder(out: str) -> bool:
     """Whether the output is a folder of shards, rather than one file."""
     return out.endswith(("/", os.sep)) or os.path.isdir(out) or not Path(out).suffix
@@ -148,6 +167,7 @@ def _run_corpus(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     engine, address = given.pop("engine", None), given.pop("ray_address", None)
     if engine is None and address is not None:
         raise UserError("--ray_address is for --engine ray")
+    _quiet_datasets()
     if engine is None:
         from .corpus import predict_corpus  # and what several processes need
 
@@ -180,12 +200,17 @@ def _input_table(inputs: Sequence[str]) -> Table:
             f"give either texts or one file, got {len(inputs)} arguments and among them {files[0]}; "
             "for several files give --out a folder"
         )
+    if files == [STDIN]:
+        return read_stdin()
     if files:
-        return read_stdin() if files[0] == STDIN else read_table(files[0])
+        _quiet_datasets()
+        from .readers import read_table
+
+        return read_table(files[0])
     for text in inputs:
         if is_blank(text):
             raise UserError("the text is empty")
-    return Table("command line", Features({TEXT_COLUMN: Value("string")}), [{TEXT_COLUMN: list(inputs)}])
+    return text_table("command line", list(inputs))
 
 
 def _names_file(argument: str) -> bool:

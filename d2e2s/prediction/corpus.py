@@ -28,10 +28,10 @@ from ..errors_d2e2s import UserError
 from ..pipeline_d2e2s import TripletExtractionPipeline
 from ..words_d2e2s import is_blank
 from .columns import triplets_array
-from .parts import FORMATS, ColumnKinds, Part, plan_parts, read_part
+from .parts import ColumnKinds, Part, plan_parts, read_part
 from .predict import TORCH, load_pipeline, say_faster, say_missing, with_progress
 from .shards import Counts, InputFile, Manifest, Output, Predicted
-from .tables import OUTPUT_COLUMN, Table, check_columns
+from .tables import FORMATS, OUTPUT_COLUMN, Table, check_columns
 from .text_lines import TEXT_COLUMN
 from .writers import TRIPLETS
 

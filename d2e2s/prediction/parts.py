@@ -16,10 +16,9 @@ from datasets import Features, List, Value
 from pyarrow import types
 
 from ..errors_d2e2s import UserError
-from ..words_d2e2s import is_blank
+from .tables import is_text
 from .text_lines import SEPARATORS, SHOWN_BYTES, Lines, Row, checked_names, line_rows, no_column, read_header
 
-FORMATS = (".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 ROWS_AT_ONCE = 1024
 MAX_COLUMNS = 1000
 
@@ -114,12 +113,6 @@ def _unless(reason: str, row: Row) -> Row:
 
 def _text_reason(text: Any, text_column: str) -> str:
     return "" if is_text(text) else f"{text_column} is {reprlib.repr(text)}; expected text"
-
-
-def is_text(value: Any) -> bool:
-    """Whether it is a text, a list of words, or nothing: what is blank is read, and has no triplets."""
-    is_words = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
-    return is_words or isinstance(value, str) or is_blank(value)
 
 
 # --- columns ----------------------------------------------------------------------------------------------

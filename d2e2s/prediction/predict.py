@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
-from datasets import Features
 from tqdm.auto import tqdm
 
 from ..backends.cpu import BFLOAT16, cpu_formats
@@ -18,7 +17,6 @@ from ..errors_d2e2s import UserError
 from ..pipeline_d2e2s import TASK, TripletExtractionPipeline
 from .tables import OUTPUT_COLUMN, Columns, Table, check_columns
 from .text_lines import TEXT_COLUMN
-from .writers import TRIPLETS, write_table
 
 Batch = TypeVar("Batch")
 TORCH, OPENVINO = BACKENDS = ("torch", "openvino")
@@ -115,6 +113,12 @@ def write_predictions(
     Raises:
         UserError, OSError: see `read_table`, `predicted`, `write_table`. Nothing is written then.
     """
+    # A text of the console needs neither, and its answer would wait for them as long as for the model.
+    from datasets import Features, Value
+
+    from .writers import TRIPLETS, write_table
+
     batches = with_progress(extract, predicted(extract, table, text_column, output_column, **options))
-    features = Features({**table.features, output_column: TRIPLETS})
+    types = {name: kind or Value("string") for name, kind in table.features.items()}
+    features = Features({**types, output_column: TRIPLETS})
     write_table(output_path, batches, features, table.as_json, output_column)

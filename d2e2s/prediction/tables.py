@@ -1,27 +1,24 @@
-"""Rows of one file, a few at a time, with every column as it stands; a row that cannot be read is an error.
+"""Rows as columns, a few at a time, whatever they are read from; what it takes to read files is in `readers`.
 
-(`corpus` reads many files, goes on past such rows, and sets them aside.)
+Texts need none of that: nothing here imports `datasets`, which takes as long as the answer to a text.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import reprlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BufferedReader, BytesIO
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from datasets import Features, Value
-
 from ..errors_d2e2s import UserError
 from ..words_d2e2s import is_blank
-from .parts import FORMATS, ROWS_AT_ONCE, ColumnKinds, errors_of, features_of, is_text, parquet_columns, row_range
-from .text_lines import SEPARATORS, TEXT_COLUMN, Lines, checked_names, line_rows, no_column, read_header
+from .text_lines import SEPARATORS, TEXT_COLUMN, Lines, line_rows, no_column
 
+FORMATS = (".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 OUTPUT_COLUMN = "predicted_triplets"
 STDIN = "-"
 
@@ -30,17 +27,17 @@ Columns = dict[str, list[Any]]
 
 @dataclass
 class Table:
-    """Rows of a file, a few at a time.
+    """Rows of a file, or texts, a few at a time.
 
     Attributes:
-        features: types of the columns.
+        features: types of the columns, as `datasets` has them; None is text.
         batches: the columns of some rows each.
         as_json: the columns whose values have no type in common; a file that needs one keeps them as JSON text.
         empty: how many texts that were read are empty.
     """
 
     name: str
-    features: Features
+    features: Mapping[str, Any]
     batches: Iterable[Columns]
     as_json: list[str] = field(default_factory=list)
     empty: int = field(default=0, init=False)
@@ -78,26 +75,9 @@ def check_column(table: Table, column: str, option: str) -> None:
         raise UserError(f"{table.name}: {no_column(column, option, [*table.features], separator)}")
 
 
-def read_table(path: str) -> Table:
-    """Stream a `.jsonl`, `.csv`, `.tsv`, `.parquet` or `.txt` file (one text a line).
-
-    A file of lines is read once before, so that a row that cannot be read is told before any work is done. Columns of
-    CSV and TSV stay text as they stand: `007` stays `007`, `NA` stays `NA`. JSONL keeps its values; a row without one
-    of the columns has None there.
-
-    Raises:
-        FileNotFoundError: no such file.
-        UserError: another kind of file, no rows, or one that is not UTF-8 or malformed, with its line.
-    """
-    suffix = Path(path).suffix.lower()
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{path}: no such file")
-    if suffix not in FORMATS:
-        raise UserError(f"{path}: cannot read {suffix or 'this'} files; expected {', '.join(FORMATS)}")
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path}: no such file")
-    with errors_of(path):
-        return _parquet_table(path) if suffix == ".parquet" else _lines_table(path)
+def text_table(name: str, texts: list[Any]) -> Table:
+    """A table of texts alone."""
+    return Table(name, {TEXT_COLUMN: None}, [{TEXT_COLUMN: texts}])
 
 
 def read_stdin() -> Table:
@@ -112,47 +92,20 @@ def read_stdin() -> Table:
         if row.values is None:
             raise UserError(f"standard input: line {row.line}: {row.reason}")
         texts.append(row.values[TEXT_COLUMN])
-    return Table("standard input", Features({TEXT_COLUMN: Value("string")}), [{TEXT_COLUMN: texts}])
+    return text_table("standard input", texts)
 
 
-def _lines_table(path: str) -> Table:
-    kinds, is_json = ColumnKinds(), Path(path).suffix.lower() == ".jsonl"
-    with open(path, "rb") as file:
-        kinds.add_names(read_header(Lines(file), Path(path).suffix.lower()))
-    for values in _rows(path):
-        if is_json:
-            kinds.add_row(values)
-    features = kinds.features
-    if not checked_names(list(features)):
-        raise UserError("no rows")
-    return Table(path, features, _read_lines(path, list(features)), kinds.as_json)
+def is_text(value: Any) -> bool:
+    """Whether it is a text, a list of words, or nothing: what is blank is read, and has no triplets."""
+    is_words = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+    return is_words or isinstance(value, str) or is_blank(value)
 
 
-def _read_lines(path: str, names: Sequence[str]) -> Iterator[Columns]:
-    with errors_of(path):
-        rows = _rows(path)
-        while some := list(islice(rows, ROWS_AT_ONCE)):
-            yield {name: [values.get(name) for values in some] for name in names}
+def rows_of(batches: Iterable[Columns]) -> Iterator[dict[str, Any]]:
+    """Columns to rows."""
+    for batch in batches:
+        yield from (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
 
 
-def _rows(path: str) -> Iterator[dict[str, Any]]:
-    suffix = Path(path).suffix.lower()
-    with open(path, "rb") as file:
-        lines = Lines(file)
-        for row in line_rows(lines, suffix, read_header(lines, suffix)):
-            if row.values is None:
-                raise UserError(f"line {row.line}: {row.reason}")
-            yield row.values
-
-
-def _parquet_table(path: str) -> Table:
-    schema, total = parquet_columns(Path(path))
-    return Table(path, features_of(schema), _read_parquet(path, total))
-
-
-def _read_parquet(path: str, total: int) -> Iterator[Columns]:
-    with errors_of(path):
-        for table, damaged in row_range(Path(path), 0, total):
-            if damaged:
-                raise UserError(damaged[0].reason)
-            yield table.to_pydict()
+def to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

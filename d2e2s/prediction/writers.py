@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..checkpoints import check_writable
 from ..data_scripts.files import write_atomically
 from ..errors_d2e2s import UserError
 from .parts import json_text
-from .tables import OUTPUT_COLUMN, Columns
+from .tables import OUTPUT_COLUMN, Columns, rows_of, to_json
 
 _TERM = {"text": Value("string"), "start": Value("int64"), "end": Value("int64")}
 TRIPLETS = List({"aspect": _TERM, "opinion": _TERM, "sentiment": Value("string"), "score": Value("float64")})
@@ -133,13 +132,3 @@ def as_it_was(cell: Any) -> Any:
 
 def _is_number(text: str) -> bool:
     return text[1:].replace(".", "", 1).isdecimal() and text[0] in "+-"
-
-
-def rows_of(batches: Iterable[Columns]) -> Iterator[dict[str, Any]]:
-    """Columns to rows."""
-    for batch in batches:
-        yield from (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
-
-
-def to_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

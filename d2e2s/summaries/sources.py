@@ -13,12 +13,12 @@ from typing import Any
 
 from ..errors_d2e2s import UserError
 from ..pipeline_d2e2s import TripletExtractionPipeline
-from ..prediction.parts import is_text
 from ..prediction.predict import predicted, with_progress
+from ..prediction.readers import read_table
 from ..prediction.shards import read_predictions
-from ..prediction.tables import OUTPUT_COLUMN, Table, check_column, read_table
+from ..prediction.tables import OUTPUT_COLUMN, Table, check_column, is_text, rows_of
 from ..prediction.text_lines import SEPARATORS
-from ..prediction.writers import TRIPLET_COLUMNS, as_it_was, rows_of
+from ..prediction.writers import TRIPLET_COLUMNS, as_it_was
 from .counts import Review
 
 Row = dict[str, Any]
