@@ -1,8 +1,9 @@
-"""How soon the console command answers, against the import of the libraries that the other commands need.
+"""How soon there is help, and a first answer, in Python and by the command, against the import of the libraries.
 
     python -m benchmarks.startup --out results/startup.json
 
-writes and prints the ratio of the median times of `d2e2s --help` and of `python -c "import torch, transformers"`.
+writes and prints the ratio of each one's median time to that of `python -c "import torch, transformers"`; every time is
+that of a process of its own, from its start to its end, on a CPU.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from d2e2s.data_scripts.files import write_json
 
 from .timing import command_line, environment, interleaved, ratio
 
+REVIEW = "The food was great but the service was slow."
+ANSWER = f"from d2e2s import load_pipeline; print(load_pipeline(device='cpu')({REVIEW!r}))"
 COMMANDS = {
     "help": [sys.executable, "-m", "d2e2s.cli", "--help"],
+    "python": [sys.executable, "-c", ANSWER],
+    "command": [sys.executable, "-m", "d2e2s.cli", "predict", REVIEW, "--device", "cpu"],
     "import": [sys.executable, "-c", "import torch, transformers"],
 }
 
@@ -32,16 +37,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(argv)
     cpu = torch.device("cpu")
-    run = partial(subprocess.run, stdout=subprocess.DEVNULL, check=True)
+    run = partial(subprocess.run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     seconds = interleaved({name: [partial(run, words)] for name, words in COMMANDS.items()}, options.rounds, cpu)
-    result = {
-        "command": command_line(),
-        "environment": environment(cpu),
-        "seconds": seconds,
-        **ratio(seconds["help"], seconds["import"]),
-    }
-    write_json(options.out, result)
-    print(f"d2e2s --help: {result['ratio']:.3f} of the time of: import torch, transformers")
+    ratios = {name: ratio(seconds[name], seconds["import"]) for name in COMMANDS if name != "import"}
+    write_json(
+        options.out,
+        {"command": command_line(), "environment": environment(cpu), "seconds": seconds, "ratios": ratios},
+    )
+    for name, found in ratios.items():
+        print(f"{name}: {found['ratio']:.3f} of the time of: import torch, transformers")
 
 
 if __name__ == "__main__":

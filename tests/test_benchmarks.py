@@ -124,11 +124,16 @@ def test_parameters(tmp_path: Path) -> None:
 
 
 def test_startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(startup.COMMANDS, "import", [sys.executable, "-c", "pass"])
+    for name in ("python", "command", "import"):
+        monkeypatch.setitem(startup.COMMANDS, name, [sys.executable, "-c", "pass"])
     startup.main(["--rounds", "2", "--out", str(tmp_path / "result.json")])
     result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
-    assert [len(times) for times in result["seconds"].values()] == [2, 2]
-    assert f"{result['ratio']:.3f} of the time" in capsys.readouterr().out
+    assert [len(times) for times in result["seconds"].values()] == [2] * 4
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [
+        f"{name}: {result['ratios'][name]['ratio']:.3f} of the time of: import torch, transformers"
+        for name in ("help", "python", "command")
+    ]
 
 
 def test_rate_of_an_engine_begins_when_every_worker_has_written_twice(tmp_path: Path) -> None:
