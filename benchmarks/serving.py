@@ -206,7 +206,7 @@ def table(result: dict[str, Any]) -> str:
         )
         kills.append(
             f"With {each['replicas']}, each killed once: {killed['errors']} of {killed['asked']} requests ended with an "
-            f"error, the others with their answer; at most {killed['seconds_without_an_answer']:.1f} s without any answer."
+            f"error, the others with their answer; {killed['seconds_without_an_answer']:.1f} s at most without any answer."
         )
     found = result["environment"]
     head = f"`{result['command']}`\n\n{found['cpu']}, {found['threads']} threads, torch {found['torch']}."
