@@ -205,8 +205,8 @@ def table(result: dict[str, Any]) -> str:
             ]
         )
         kills.append(
-            f"With {each['replicas']}, each killed once: {killed['errors']} of {killed['asked']} requests ended with an "
-            f"error, the others with their answer; {killed['seconds_without_an_answer']:.1f} s at most without any answer."
+            f"{each['replicas']} replicas, each killed once: {killed['errors']} of {killed['asked']} requests ended "
+            f"with an error, the others with an answer; {killed['seconds_without_an_answer']:.1f} s at most without."
         )
     found = result["environment"]
     head = f"`{result['command']}`\n\n{found['cpu']}, {found['threads']} threads, torch {found['torch']}."
