@@ -1,0 +1,189 @@
+"""Count the operators that a GPU is given for a batch behind the encoder: at small sizes each costs a launch.
+
+    python -m benchmarks.operators --encoder_name_or_path all-MiniLM-L6-v2 --data data/14res/test.jsonl \
+        --batch_size 64 --out results/operators.json --page docs/speed.md
+
+needs no GPU: the models run on the meta device, which is no CPU, so the code takes the way that a GPU takes, and which
+has no values, so that whatever would wait for one (`item`, `tolist`, a mask as an index, `nonzero`) is an error: counts
+are those of a way without a host synchronisation. In float32, eager, the encoder replaced by its output.
+
+Counted is each ATen operator that is dispatched, below autograd, except views and what only allocates; in place of an
+operator that is made of others, those. What is one call into a library on a GPU counts as one (and its backward as one):
+an LSTM (cuDNN), scaled dot-product attention, dropout. Adding up gradients is counted, the optimiser is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import AutoConfig
+
+from d2e2s import D2E2SConfig, D2E2SForTripletExtraction
+
+from .report import markdown_table, show, write_json
+from .timing import command_line
+from .workload import MAIN, VARIANTS, Batch, Workload, add_options
+
+ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "lift_fresh"}
+# Filling and copying, on every device. The rest that is made of others (a stack, a clone) is made of one.
+MADE_OF_TWO = {"constant_pad_nd", "masked_fill", "slice_backward", "select_backward", "diagonal_backward"}
+COMPOSITE = torch._C.DispatchKey.CompositeExplicitAutograd
+KINDS = ("evaluation", "training_forward", "training_backward")
+Counts = dict[str, int]
+
+
+class Operators(TorchDispatchMode):
+    """Counts operators by the file of the model that called them; those of autograd's engine as `backward`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = operator.overloadpacket.__name__
+        if name in ALLOCATIONS or operator.is_view:
+            return operator(*args, **kwargs)
+        if name in MADE_OF_TWO:
+            with self:
+                return operator._op_dk(COMPOSITE, *args, **kwargs)
+        self.count()
+        return operator(*args, **kwargs)
+
+    def count(self) -> None:
+        self.counts[caller(sys._getframe(1))] += 1
+
+
+def caller(frame: FrameType | None) -> str:
+    """The innermost file of the model among the callers, by its short name."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.startswith("d2e2s.") and name.endswith("_d2e2s"):
+            return name.removeprefix("d2e2s.").removesuffix("_d2e2s")
+        frame = frame.f_back
+    return "backward"
+
+
+class OneCall(torch.autograd.Function):
+    """Stands for one call into a library, and one in the backward pass: tensors of the right shapes, no values."""
+
+    @staticmethod
+    def forward(ctx: Any, operators: Operators, shape: Sequence[int], *inputs: Tensor) -> Tensor:
+        ctx.operators = operators
+        ctx.save_for_backward(*inputs)
+        operators.count()
+        return inputs[0].new_empty(shape)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        ctx.operators.count()
+        return None, None, *(torch.empty_like(x) for x in ctx.saved_tensors)
+
+
+class LibraryCalls(TorchFunctionMode):
+    """Counts what a GPU has in one piece as one, in place of the many operators that the meta device has for it."""
+
+    def __init__(self, operators: Operators) -> None:
+        super().__init__()
+        self.operators = operators
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if function is torch.lstm:
+            x, state, weights = args[:3]
+            hidden = state[0].shape[-1]
+            return self._call((*x.shape[:-1], hidden), x, *weights), *state
+        if function is F.scaled_dot_product_attention:
+            sentences, heads, length, size = args[0].shape  # the answer lies in memory as linear maps take it
+            return self._call((sentences, length, heads, size), *args[:3]).transpose(1, 2)
+        if function is F.dropout:
+            training = kwargs.get("training", args[2] if len(args) > 2 else True)
+            return self._call(args[0].shape, args[0]) if training else args[0]
+        return function(*args, **kwargs)
+
+    def _call(self, shape: Sequence[int], *inputs: Tensor) -> Tensor:
+        return OneCall.apply(self.operators, shape, *inputs)
+
+
+class GivenEncoder(nn.Module):
+    """In place of an encoder: its output, and nothing launched for it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, input_ids: Tensor, **inputs: Any) -> SimpleNamespace:
+        pieces = torch.empty(*input_ids.shape, self.width, device=input_ids.device, requires_grad=self.training)
+        return SimpleNamespace(last_hidden_state=pieces)
+
+
+def build(work: Workload, **config: Any) -> D2E2SForTripletExtraction:
+    """A model on the meta device without its encoder."""
+    encoder_config = AutoConfig.from_pretrained(work.encoder)
+    with torch.device("meta"):
+        model = D2E2SForTripletExtraction(
+            D2E2SConfig(encoder_config=encoder_config, deprel_labels=work.processor.deprel_labels, **config)
+        )
+    model.d2e2s.encoder = GivenEncoder(model.config.hidden_size)
+    return model
+
+
+def counted(run: Callable[[], Any]) -> tuple[Counts, Any]:
+    """The operators of a run by file, the most first, and what it returns."""
+    operators = Operators()
+    with operators, LibraryCalls(operators):
+        result = run()
+    return dict(operators.counts.most_common()), result
+
+
+def count(model: D2E2SForTripletExtraction, batch: Batch) -> dict[str, Counts]:
+    """Operators of each kind: evaluation with decoding, and a training step's forward and backward pass."""
+    unlabelled = {name: value for name, value in batch.items() if name != "labels"}
+    with torch.no_grad():
+        evaluation, _ = counted(lambda: model.eval()(**unlabelled))
+    forward, output = counted(lambda: model.train()(**batch))
+    backward, _ = counted(lambda: output.loss.backward())
+    return dict(zip(KINDS, (evaluation, forward, backward), strict=True))
+
+
+def section(result: dict[str, Any]) -> str:
+    """The generated part of the page: a row for each variant, and the files of the main one's evaluation."""
+    totals = {name: [sum(kinds[kind].values()) for kind in KINDS] for name, kinds in result["operators"].items()}
+    rows = [(f"`{name}`", *map(str, total)) for name, total in totals.items()]
+    files = ", ".join(f"`{file}` {number}" for file, number in result["operators"][MAIN]["evaluation"].items())
+    table = markdown_table(("", "evaluation with decoding", "training, forward", "backward"), rows)
+    return (
+        f"`{result['command']}`\n\ntorch {result['torch']}; {result['sentences']} sentences. "
+        f"Of the evaluation of `{MAIN}`, by file: {files}. Host synchronisations: none.\n\n{table}"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.set_defaults(device=torch.device("meta"), limit=1)
+    work = Workload.load(parser.parse_args(argv))
+    batch = work.collate(range(len(work.records)))
+    result = {
+        "command": command_line(),
+        "torch": torch.__version__,
+        "sentences": len(work.records),
+        "operators": {name: count(build(work, **config), batch) for name, config in VARIANTS.items()},
+    }
+    write_json(work.options.out, result)
+    show(section(result), work.options.page, "operators")
+
+
+if __name__ == "__main__":
+    main()
