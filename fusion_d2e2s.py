@@ -48,17 +48,12 @@ class MaskedBiLSTM(nn.Module):
         self.backwards = nn.LSTM(input_size, size, batch_first=True)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        ahead, _ = self.forwards(x)
-        back, _ = self.backwards(self._reverse(x, mask))
-        return torch.cat([ahead, self._reverse(back, mask)], dim=-1)
-
-    @staticmethod
-    def _reverse(x: Tensor, mask: Tensor) -> Tensor:
-        """Reverse the real part of each row; its own inverse."""
-        position = torch.arange(x.shape[1], device=x.device)
-        source = mask.sum(1, keepdim=True) - 1 - position
-        source = torch.where(source < 0, position, source)
-        return x.gather(1, source[..., None].expand_as(x))
+        state = x.new_zeros(1, len(x), self.forwards.hidden_size)
+        # Reverses the real part of each row, and is its own inverse there; padding gets whatever.
+        order = (mask.sum(1, keepdim=True) - mask.cumsum(1))[..., None]
+        ahead, _ = self.forwards(x, (state, state))
+        back, _ = self.backwards(x.gather(1, order.expand_as(x)), (state, state))
+        return torch.cat([ahead, back.gather(1, order.expand_as(back))], dim=-1)
 
 
 def feed_forward(input_size: int, size: int, dropout: float) -> nn.Sequential:

@@ -27,9 +27,10 @@ def dependency_graph(arcs: Tensor, mask: Tensor) -> Tensor:
 
     A = P + P^T + I, with zero rows and columns for padding (Kipf & Welling 2017; Zhao et al. 2024, eq. 3).
     """
-    directed = F.pad(arcs, (0, 0, 1, 0))  # the root has no head
-    graph = directed + directed.transpose(1, 2) + torch.eye(arcs.shape[2], device=arcs.device)
-    return graph.clamp(max=1.0) * (mask[:, :, None] & mask[:, None, :])
+    directed = F.pad(arcs * mask[:, 1:, None], (0, 0, 1, 0))  # the root has no head
+    graph = (directed + directed.transpose(1, 2)).clamp(max=1.0)
+    graph.diagonal(dim1=1, dim2=2).copy_(mask)
+    return graph
 
 
 def normalise(graph: Tensor) -> Tensor:
@@ -135,17 +136,25 @@ class SemanticAttention(nn.Module):
 
     def forward(self, nodes: Tensor, mask: Tensor) -> Tensor:
         query, key = (part(nodes).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query, self.key))
-        scores = (query @ key.transpose(-1, -2)).float() / math.sqrt(query.shape[-1])
-        if self.position is not None:
-            scores = scores + self._position_bias(nodes.shape[1], nodes.device)
-        return scores.masked_fill(~mask[:, None, None], lowest(scores)).softmax(-1)
+        bias = self._bias(mask).expand(-1, self.heads, -1, -1).flatten(0, 1)
+        scale = 1 / math.sqrt(query.shape[-1])
+        scores = torch.baddbmm(bias, query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2), alpha=scale)
+        return scores.float().softmax(-1).unflatten(0, (-1, self.heads))
 
-    def _position_bias(self, length: int, device: torch.device) -> Tensor:
-        """`(heads, N, N)`."""
-        assert self.position is not None
-        steps = torch.arange(length, device=device)
-        distance = (steps[None] - steps[:, None]).clamp(-self.max_distance, self.max_distance)
-        return self.position(distance + self.max_distance).permute(2, 0, 1)
+    def _bias(self, mask: Tensor) -> Tensor:
+        """What is added to the scores, `(B, heads or 1, N or 1, N)`: padding is out of sight, distances are learned."""
+        seen = mask[:, None, None]
+        if self.position is None:
+            return seen.logical_not() * lowest(self.query.weight)
+        bias = self._position_bias(self.position.weight, mask.shape[1])
+        return bias.where(seen, lowest(bias))
+
+    def _position_bias(self, table: Tensor, length: int) -> Tensor:
+        """`(heads, N, N)`: each row is the row above, moved by one; all are windows of the biases of -N + 1 to N - 1."""
+        beyond = max(0, length - 1 - self.max_distance)
+        within = table[max(0, self.max_distance - length + 1) : self.max_distance + length]
+        biases = torch.cat([within[:1].expand(beyond, -1), within, within[-1:].expand(beyond, -1)])
+        return biases.unfold(0, length, 1).flip(0).transpose(0, 1)
 
 
 class BasicSemanticGCN(nn.Module):
@@ -193,7 +202,9 @@ class EnhancedSemanticGCN(nn.Module):
             nodes = nodes + self.dropout(F.relu((weights @ values).transpose(1, 2).flatten(2)))
             outputs.append(nodes)
         shares = self.layer_weights.softmax(0).to(nodes.dtype)
-        mixed = torch.stack([share * output for share, output in zip(shares, outputs, strict=True)]).sum(0)
+        mixed = shares[0] * outputs[0]
+        for share, output in zip(shares[1:], outputs[1:], strict=True):
+            mixed = torch.addcmul(mixed, share, output)
         return self.context(mixed, mask), graphs.mean(1)
 
 
@@ -210,12 +221,12 @@ class GlobalContext(nn.Module):
         self.context_gate = nn.Linear(size, size, bias=False)
 
     def forward(self, nodes: Tensor, mask: Tensor) -> Tensor:
-        real = mask[..., None]
-        mean = (nodes * real).sum(1) / real.sum(1).to(nodes.dtype)
-        highest = nodes.masked_fill(~real, lowest(nodes)).amax(1)
-        context = self.pooled(torch.cat([mean, highest], dim=-1))[:, None]
+        shares = mask / mask.sum(1, keepdim=True)
+        mean = shares[:, None].to(nodes.dtype) @ nodes
+        highest = nodes.where(mask[..., None], lowest(nodes)).amax(1, keepdim=True)
+        context = self.pooled(torch.cat([mean, highest], dim=-1))
         gate = torch.sigmoid(self.node_gate(nodes) + self.context_gate(context))
-        return nodes + gate * context
+        return torch.addcmul(nodes, gate, context)
 
 
 SEMANTIC_GCNS: dict[str, type[nn.Module]] = {"basic": BasicSemanticGCN, "enhanced": EnhancedSemanticGCN}
@@ -250,11 +261,11 @@ class BiaffineParser(nn.Module):
 
     def forward(self, nodes: Tensor, mask: Tensor) -> Tensor:
         """Arc logits `(B, W, N)` of nodes `(B, N, D)`: row i scores the heads of word i + 1, never itself."""
-        dependent = F.pad(self.dependent(nodes[:, 1:]), (0, 1), value=1.0)
-        scores = (self.arc(dependent) @ self.head(nodes).transpose(1, 2)).float()
-        words = torch.arange(1, nodes.shape[1], device=nodes.device)
-        itself = words[:, None] == torch.arange(nodes.shape[1], device=nodes.device)
-        return scores.masked_fill(itself | ~mask[:, None], lowest(scores))
+        features, prior = self.arc.weight[:, :-1], self.arc.weight[:, -1]
+        dependent = F.linear(self.dependent(nodes), features, prior)[:, 1:]  # the root's is not read
+        scores = (dependent @ self.head(nodes).transpose(1, 2)).float()
+        scores.diagonal(1, 1, 2).fill_(lowest(scores))  # of each word with itself
+        return scores.masked_fill_(~mask[:, None], lowest(scores))
 
 
 class RelationScorer(nn.Module):

@@ -302,8 +302,10 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         span_logits = mean_of_models([reading.logits for reading in readings])
         mask = span_mask(word_mask, self.config.max_span_width)
         gold = span_labels(labels, mask) if labels is not None else None
-        found = given_spans(aspects) if aspects is not None else self._candidates(span_logits, mask, gold, ASPECT)
-        opinions = self._candidates(span_logits, mask, gold, OPINION)
+        if aspects is None:
+            found, opinions = self._candidates(span_logits, mask, gold, ASPECT)
+        else:
+            found, (opinions,) = given_spans(aspects), self._candidates(span_logits, mask, gold, OPINION)
         pair_logits = mean_of_models(
             [
                 member.pair_scorer(reading.nodes, reading.features, found[0], opinions[0])
@@ -339,11 +341,19 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         nodes = self.dropout(base.last_hidden_state)
         return Reading(base, nodes, *self.span_scorer(nodes))
 
-    def _candidates(self, span_logits: Tensor, mask: Tensor, gold: Tensor | None, kind: int) -> tuple[Tensor, Tensor]:
-        """The best spans of a kind. In training the gold ones are among them, so that pairs learn from both."""
-        forced = (gold == kind) if gold is not None and self.training else None
-        scores = span_logits.detach().log_softmax(-1)[..., kind]
-        return candidates(scores, mask, self.config.max_candidates, forced, more_if_long=not self.training)
+    def _candidates(
+        self, span_logits: Tensor, mask: Tensor, gold: Tensor | None, first: int
+    ) -> list[tuple[Tensor, Tensor]]:
+        """The best spans of each kind from the first one on. In training the gold ones are among them, so that pairs
+        learn from both.
+        """
+        scores = span_logits.detach().log_softmax(-1)[..., first:].movedim(-1, 1)  # (B, kinds, W, S)
+        forced = None
+        if gold is not None and self.training:
+            forced = torch.stack([gold == kind for kind in range(first, OPINION + 1)], dim=1)
+        most, more_if_long = self.config.max_candidates, not self.training
+        spans, exist = candidates(scores, mask[:, None], most, forced, more_if_long)
+        return list(zip(spans.unbind(1), exist.unbind(1), strict=True))
 
     def _decode(
         self,

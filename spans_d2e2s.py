@@ -33,16 +33,25 @@ def span_ends(x: Tensor, width: int) -> Tensor:
 
 
 def span_max(x: Tensor, width: int) -> Tensor:
-    """Maximum over each span's words, each width from the one before: `(B, W, P)` to `(B, W, S, P)`."""
-    maxima = [x]
-    for d in range(1, width):
-        maxima.append(torch.maximum(maxima[-1], shift(x, d)))
-    return torch.stack(maxima, dim=2)
+    """Maximum over each span's words: `(B, W, P)` to `(B, W, S, P)`.
+
+    Widths double: the m + k words from i on are the m words from i on and those from i + k on, for k up to m.
+    """
+    longest = F.pad(x, (0, 0, 0, width - 1))  # m words from each place on
+    maxima = [longest[:, : x.shape[1], None]]
+    known = 1
+    while known < width:
+        more = min(known, width - known)
+        later = longest[:, 1:].unfold(1, more, 1).transpose(2, 3)
+        wider = torch.maximum(longest[:, :-more, None], later)
+        maxima.append(wider[:, : x.shape[1]])
+        longest, known = wider[:, :, -1], known + more
+    return torch.cat(maxima, dim=2)
 
 
 def span_mask(word_mask: Tensor, width: int) -> Tensor:
-    """Spans that lie within their sentence: `(B, W)` to `(B, W, S)`."""
-    return torch.stack([shift(word_mask, d) for d in range(width)], dim=2)
+    """Spans that lie within their sentence: `(B, W)` to `(B, W, S)`, a view."""
+    return F.pad(word_mask, (0, width - 1)).unfold(1, width, 1)
 
 
 def range_max(x: Tensor, start: Tensor, end: Tensor, empty: Tensor) -> Tensor:
@@ -54,14 +63,16 @@ def range_max(x: Tensor, start: Tensor, end: Tensor, empty: Tensor) -> Tensor:
     Returns:
         `(B, Q, P)`.
     """
+    # Row 0 is the empty range. Behind it, level by level, the maxima of the 2^l words from each place on: W + 1 - 2^l.
     levels, length = [x], x.shape[1]
-    for power in range(int(math.log2(length))):
-        levels.append(torch.maximum(levels[-1], shift(levels[-1], 1 << power)))
-    table = torch.cat([*(rows.flatten(0, 1) for rows in levels), empty[None].to(x.dtype)])  # (level, sentence, word)
-    level = torch.log2((end - start).clamp(min=1) + 0.5).long()  # the half keeps powers of two from rounding down
-    first = (level * x.shape[0] + torch.arange(x.shape[0], device=x.device)[:, None]) * length
-    lookups = (torch.where(end > start, first + place, len(table) - 1) for place in (start, end - (1 << level)))
-    return torch.maximum(*(F.embedding(index, table) for index in lookups))
+    for power in (1 << level for level in range(int(math.log2(length)))):
+        levels.append(torch.maximum(levels[-1][:, :-power], levels[-1][:, power:]))
+    table = torch.cat([empty.to(x.dtype).expand(len(x), 1, -1), *levels], dim=1)
+    level = torch.frexp((end - start).float()).exponent - 1  # floor(log2), exactly
+    power = 1 << level
+    first = level * (length + 1) - power + 2
+    index = (torch.stack([start, end - power], dim=1) + first[:, None]) * (end > start)[:, None]
+    return torch.maximum(*take(table, index.flatten(1)).chunk(2, dim=1))
 
 
 class SharedDropout(nn.Module):
@@ -159,11 +170,11 @@ class SpanScorer(nn.Module):
         self.output = NoneFirstClassifier(size, 3)
 
     def forward(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        start, end, inside = self.words(nodes[:, 1:]).chunk(3, dim=-1)
+        start, end, inside = self.words(nodes)[:, 1:].chunk(3, dim=-1)
         pooled = span_max(inside, self.width)
         if self.boundary is not None:
             pooled += self.boundary(nodes[:, 1:])
-        start = (start + self.root(nodes[:, :1]))[:, :, None]
+        start = (start + self.root(nodes[:, 0])[:, None])[:, :, None]
         features = self.add_up(pooled, span_ends(end, self.width), start, self.width_embedding.weight)
         return features, self.output(features).float()
 
@@ -191,28 +202,28 @@ class PairScorer(nn.Module):
 
         `nodes` are `(B, N, D)`, `features` the span features `(B, W, S, P)`.
         """
-        words = nodes[:, 1:]
-        aspect = self.aspect(gather_spans(words, features, aspects))[:, :, None]
-        opinion = self.opinion(gather_spans(words, features, opinions))[:, None]
-        context, distance = self._between(self.context(words), aspects, opinions)
+        parts = span_parts(nodes[:, 1:], features, torch.cat([aspects, opinions], dim=1))
+        count = aspects.shape[1]
+        aspect = self.aspect(torch.cat([part[:, :count] for part in parts], dim=-1))[:, :, None]
+        opinion = self.opinion(torch.cat([part[:, count:] for part in parts], dim=-1))[:, None]
+        context, distance = self._between(self.context(nodes)[:, 1:], aspects, opinions)
         return self.output(self.add_up(context, distance, aspect, opinion)).float()
 
     def _between(self, words: Tensor, aspects: Tensor, opinions: Tensor) -> tuple[Tensor, Tensor]:
         """Pooled words strictly between each pair and the embedded distance, both `(B, K, L, P)`."""
         (a_start, a_end), (o_start, o_end) = aspects[:, :, None].unbind(-1), opinions[:, None].unbind(-1)
         low, high = torch.minimum(a_end, o_end), torch.maximum(a_start, o_start)
-        gap = high - low  # negative for overlapping spans
-        context = range_max(words, low.flatten(1), high.flatten(1), self.no_context).unflatten(1, gap.shape[1:])
-        side = torch.where(o_start >= a_start, 1, -1)
-        distance = side * (gap.clamp(min=0) + 1).clamp(max=self.MAX_DISTANCE)
-        return context, self.distance(distance + self.MAX_DISTANCE)
+        context = range_max(words, low.flatten(1), high.flatten(1), self.no_context).unflatten(1, low.shape[1:])
+        gap = (high - low).clamp(0, self.MAX_DISTANCE - 1)  # overlapping spans are as near as those that touch
+        distance = torch.where(o_start >= a_start, self.MAX_DISTANCE + 1 + gap, self.MAX_DISTANCE - 1 - gap)
+        return context, self.distance(distance)
 
 
-def gather_spans(words: Tensor, features: Tensor, spans: Tensor) -> Tensor:
-    """First word, last word and span features of `spans (B, K, 2)`: `(B, K, 2 * D + P)`."""
+def span_parts(words: Tensor, features: Tensor, spans: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """First word, last word `(B, K, D)` and span features `(B, K, P)` of `spans (B, K, 2)`."""
     start, last = spans[..., 0], spans[..., 1] - 1
-    index = start * features.shape[2] + last - start
-    return torch.cat([take(words, start), take(words, last), take(features.flatten(1, 2), index)], dim=-1)
+    index = torch.add(last, start, alpha=features.shape[2] - 1)
+    return take(words, start), take(words, last), take(features.flatten(1, 2), index)
 
 
 def take(x: Tensor, index: Tensor) -> Tensor:
@@ -257,24 +268,25 @@ def candidates(
     """The best spans of each sentence, a fixed number of them: no host synchronisation, static shapes.
 
     Args:
-        scores: `(B, W, S)`. mask: spans that exist, `(B, W, S)`. most: of a sentence.
-        forced: spans that must be among them (gold spans in training), `(B, W, S)`, or None.
+        scores: `(..., W, S)`, such as those of each kind. mask: spans that exist, of that shape or one that broadcasts.
+        most: of a sentence.
+        forced: spans that must be among them (gold spans in training), as `scores`, or None.
         more_if_long: as many as `candidate_counts` says, in place of `most`.
     Returns:
-        spans `(B, K, 2)`, [start, end), best first, and whether each exists, `(B, K)`. What does not exist is [0, 1).
+        spans `(..., K, 2)`, [start, end), best first, and whether each exists, `(..., K)`. What does not exist is [0, 1).
     """
-    length, width = scores.shape[1:]
+    length, width = scores.shape[-2:]
     if forced is not None:
-        scores = scores + forced * 1e4
+        scores = torch.add(scores, forced, alpha=1e4)
     longest = max(most, length // WORDS_PER_CANDIDATE) if more_if_long else most
-    ranked, index = scores.masked_fill(~mask, lowest(scores)).flatten(1).topk(min(longest, length * width))
+    ranked, index = scores.where(mask, lowest(scores)).flatten(-2).topk(min(longest, length * width))
     exists = ranked > lowest(scores)
     if longest > most:  # a short sentence has no more for a long one beside it
-        counts = candidate_counts(mask[..., 0].sum(1), most)
-        exists &= torch.arange(ranked.shape[1], device=counts.device) < counts[:, None]
-    start = (index // width) * exists
-    end = torch.where(exists, start + index % width + 1, 1)
-    return torch.stack([start, end], dim=-1), exists
+        counts = candidate_counts(mask[..., 0].sum(-1), most)
+        exists = exists & (torch.arange(ranked.shape[-1], device=counts.device) < counts[..., None])
+    index = index * exists  # the first span is [0, 1)
+    start = index // width
+    return torch.stack([start, start + index % width + 1], dim=-1), exists
 
 
 def given_spans(spans: Tensor) -> tuple[Tensor, Tensor]:
@@ -357,23 +369,16 @@ def decode(
         return _decode_each_aspect(pair_logits, aspects, opinions, most, threshold, temperature, allow_overlaps)
     (aspect_spans, aspect_exists), (opinion_spans, opinion_exists) = aspects, opinions
     score, sentiment = (pair_logits / temperature).softmax(-1)[..., 1:].max(-1)
-    score = score.masked_fill(~(aspect_exists[:, :, None] & opinion_exists[:, None]), -1.0)
-    columns = score.shape[2]
-    score, index = score.flatten(1).topk(min(most, score.shape[1] * columns))
-    triplets = torch.cat(
-        [
-            take(aspect_spans, index // columns),
-            take(opinion_spans, index % columns),
-            sentiment.flatten(1).gather(1, index)[..., None],
-        ],
-        dim=-1,
-    )
+    score = score.where(aspect_exists[:, :, None] & opinion_exists[:, None], -1.0)
+    sides = [aspect_spans[:, :, None], opinion_spans[:, None]]
+    pairs = torch.cat([*(side.expand(*score.shape, 2) for side in sides), sentiment[..., None]], dim=-1)
+    score, index = score.flatten(1).topk(min(most, score[0].numel()))
+    triplets = take(pairs.flatten(1, 2), index)
     kept = score >= max(threshold, 0.0)
     if not allow_overlaps:
         kept = without_rivals(triplets, kept)
-        order = (~kept).byte().argsort(dim=1, stable=True)  # what went leaves no hole
-        triplets, score, kept = take(triplets, order), score.gather(1, order), kept.gather(1, order)
-    return triplets.masked_fill(~kept[..., None], IGNORED), score.masked_fill(~kept, float(IGNORED))
+    score, order = score.where(kept, float(IGNORED)).sort(dim=1, descending=True, stable=True)  # no hole is left
+    return take(triplets.where(kept[..., None], IGNORED), order), score
 
 
 def _decode_each_aspect(
@@ -395,16 +400,17 @@ def without_rivals(triplets: Tensor, exists: Tensor) -> Tensor:
 
     Greedy, as non-maximum suppression: a triplet goes if a better one that stays overlaps both its aspect and opinion.
     Each round settles one row more, for good, whatever the rows: only a CPU looks whether that was the last one, as
-    there it costs no waiting. A round is two kernels.
+    there it costs no waiting. A round is one kernel, a distance in the maximum norm: a row's fate is 1 if it stays and 2
+    if it goes, which the largest |rule - fate| over all rows is again, by a rule of 3 for a better rival and 2 for others.
     """
     start, end = triplets[..., 0:4:2], triplets[..., 1:4:2]
-    overlap = ((start[:, :, None] < end[:, None]) & (start[:, None] < end[:, :, None])).all(-1)
-    better_rivals = overlap.tril(-1).float()
-    there = kept = exists[..., None].float()
-    looks = kept.device.type == "cpu" and not torch.compiler.is_compiling()
-    with torch.autocast(kept.device.type, enabled=False):  # its casts would be kernels too
-        for _ in range(1, kept.shape[1]):
-            before, kept = kept, torch.baddbmm(there, better_rivals, kept, alpha=-1).relu_()
-            if looks and torch.equal(before, kept):
-                break
-    return kept[..., 0] > 0
+    begun = start[:, :, None] < end[:, None]
+    rivals = (begun & begun.transpose(1, 2)).all(-1) & exists[:, None]
+    rule = rivals.tril(-1) + 2.0
+    fate = rule.new_ones(len(rule), 1, rule.shape[1])
+    looks = fate.device.type == "cpu" and not torch.compiler.is_compiling()
+    for _ in range(1, rule.shape[1]):
+        before, fate = fate, torch.cdist(fate, rule, p=math.inf)
+        if looks and torch.equal(before, fate):
+            break
+    return exists & (fate[:, 0] == 1)

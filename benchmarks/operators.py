@@ -7,9 +7,10 @@ needs no GPU: the models run on the meta device, which is no CPU, so the code ta
 has no values, so that whatever would wait for one (`item`, `tolist`, a mask as an index, `nonzero`) is an error: counts
 are those of a way without a host synchronisation. In float32, eager, the encoder replaced by its output.
 
-Counted is each ATen operator that is dispatched, below autograd, except views and what only allocates; in place of an
-operator that is made of others, those. What is one call into a library on a GPU counts as one (and its backward as one):
-an LSTM (cuDNN), scaled dot-product attention, dropout. Adding up gradients is counted, the optimiser is not.
+Counted is each ATen operator that is dispatched, below autograd, except views and what only allocates; padding and
+`masked_fill` count as the two that they are made of. What is one call into a library on a GPU counts as one (and its
+backward as one): an LSTM (cuDNN), scaled dot-product attention, dropout. Adding up gradients is counted, the optimiser
+is not.
 """
 
 from __future__ import annotations
@@ -36,9 +37,8 @@ from .timing import command_line
 from .workload import MAIN, VARIANTS, Batch, Workload, add_options
 
 ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "lift_fresh"}
-# Filling and copying, on every device. The rest that is made of others (a stack, a clone) is made of one.
+# They fill and copy.
 MADE_OF_TWO = {"constant_pad_nd", "masked_fill", "slice_backward", "select_backward", "diagonal_backward"}
-COMPOSITE = torch._C.DispatchKey.CompositeExplicitAutograd
 KINDS = ("evaluation", "training_forward", "training_backward")
 Counts = dict[str, int]
 
@@ -51,18 +51,13 @@ class Operators(TorchDispatchMode):
         self.counts: Counter[str] = Counter()
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
         name = operator.overloadpacket.__name__
-        if name in ALLOCATIONS or operator.is_view:
-            return operator(*args, **kwargs)
-        if name in MADE_OF_TWO:
-            with self:
-                return operator._op_dk(COMPOSITE, *args, **kwargs)
-        self.count()
-        return operator(*args, **kwargs)
+        if name not in ALLOCATIONS and not operator.is_view:
+            self.count(2 if name in MADE_OF_TWO else 1)
+        return operator(*args, **(kwargs or {}))
 
-    def count(self) -> None:
-        self.counts[caller(sys._getframe(1))] += 1
+    def count(self, number: int = 1) -> None:
+        self.counts[caller(sys._getframe(1))] += number
 
 
 def caller(frame: FrameType | None) -> str:
