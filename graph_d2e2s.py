@@ -150,7 +150,7 @@ class SemanticAttention(nn.Module):
         return bias.where(seen, lowest(bias))
 
     def _position_bias(self, table: Tensor, length: int) -> Tensor:
-        """`(heads, N, N)`: each row is the row above, moved by one; all are windows of the biases of -N + 1 to N - 1."""
+        """`(heads, N, N)`: each row is the one above moved by a place, a window of the biases of all distances."""
         beyond = max(0, length - 1 - self.max_distance)
         within = table[max(0, self.max_distance - length + 1) : self.max_distance + length]
         biases = torch.cat([within[:1].expand(beyond, -1), within, within[-1:].expand(beyond, -1)])

@@ -72,7 +72,8 @@ def range_max(x: Tensor, start: Tensor, end: Tensor, empty: Tensor) -> Tensor:
     power = 1 << level
     first = level * (length + 1) - power + 2
     index = (torch.stack([start, end - power], dim=1) + first[:, None]) * (end > start)[:, None]
-    return torch.maximum(*take(table, index.flatten(1)).chunk(2, dim=1))
+    sentence = torch.arange(0, len(x) * table.shape[1], table.shape[1], device=x.device)[:, None, None]
+    return torch.maximum(*F.embedding(index + sentence, table.flatten(0, 1)).unbind(1))
 
 
 class SharedDropout(nn.Module):
@@ -203,9 +204,10 @@ class PairScorer(nn.Module):
         `nodes` are `(B, N, D)`, `features` the span features `(B, W, S, P)`.
         """
         parts = span_parts(nodes[:, 1:], features, torch.cat([aspects, opinions], dim=1))
-        count = aspects.shape[1]
-        aspect = self.aspect(torch.cat([part[:, :count] for part in parts], dim=-1))[:, :, None]
-        opinion = self.opinion(torch.cat([part[:, count:] for part in parts], dim=-1))[:, None]
+        counts = [aspects.shape[1], opinions.shape[1]]
+        of_aspects, of_opinions = zip(*(part.split(counts, dim=1) for part in parts), strict=True)
+        aspect = self.aspect(torch.cat(of_aspects, dim=-1))[:, :, None]
+        opinion = self.opinion(torch.cat(of_opinions, dim=-1))[:, None]
         context, distance = self._between(self.context(nodes)[:, 1:], aspects, opinions)
         return self.output(self.add_up(context, distance, aspect, opinion)).float()
 
@@ -273,7 +275,7 @@ def candidates(
         forced: spans that must be among them (gold spans in training), as `scores`, or None.
         more_if_long: as many as `candidate_counts` says, in place of `most`.
     Returns:
-        spans `(..., K, 2)`, [start, end), best first, and whether each exists, `(..., K)`. What does not exist is [0, 1).
+        spans `(..., K, 2)`, [start, end), best first, and whether each exists, `(..., K)`. What does not is [0, 1).
     """
     length, width = scores.shape[-2:]
     if forced is not None:
@@ -400,8 +402,8 @@ def without_rivals(triplets: Tensor, exists: Tensor) -> Tensor:
 
     Greedy, as non-maximum suppression: a triplet goes if a better one that stays overlaps both its aspect and opinion.
     Each round settles one row more, for good, whatever the rows: only a CPU looks whether that was the last one, as
-    there it costs no waiting. A round is one kernel, a distance in the maximum norm: a row's fate is 1 if it stays and 2
-    if it goes, which the largest |rule - fate| over all rows is again, by a rule of 3 for a better rival and 2 for others.
+    there it costs no waiting. A round is one kernel, a distance in the maximum norm: fates are 1 (stays) and 2 (goes),
+    rules 3 (for a better rival) and 2 (for any other row), and a row's largest |rule - fate| is its fate again.
     """
     start, end = triplets[..., 0:4:2], triplets[..., 1:4:2]
     begun = start[:, :, None] < end[:, None]

@@ -1,7 +1,7 @@
 """Count the operators that a GPU is given for a batch behind the encoder: at small sizes each costs a launch.
 
     python -m benchmarks.operators --encoder_name_or_path all-MiniLM-L6-v2 --data data/14res/test.jsonl \
-        --batch_size 64 --out results/operators.json --page docs/speed.md
+        --batch_size 64 --before results/operators_before.json --out results/operators.json --page docs/speed.md
 
 needs no GPU: the models run on the meta device, which is no CPU, so the code takes the way that a GPU takes, and which
 has no values, so that whatever would wait for one (`item`, `tolist`, a mask as an index, `nonzero`) is an error: counts
@@ -10,17 +10,19 @@ are those of a way without a host synchronisation. In float32, eager, the encode
 Counted is each ATen operator that is dispatched, below autograd, except views and what only allocates; padding and
 `masked_fill` count as the two that they are made of. What is one call into a library on a GPU counts as one (and its
 backward as one): an LSTM (cuDNN), scaled dot-product attention, dropout. Adding up gradients is counted, the optimiser
-is not.
+is not. Beside it, where `torch.compile` would break the graph of all this; at an LSTM it always does, so those are
+passed over.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Any
 
 import torch
@@ -29,8 +31,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig
+from transformers.modeling_outputs import BaseModelOutput
 
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction
+from d2e2s.fusion_d2e2s import MaskedBiLSTM
 
 from .report import markdown_table, show, write_json
 from .timing import command_line
@@ -118,9 +122,20 @@ class GivenEncoder(nn.Module):
         super().__init__()
         self.width = width
 
-    def forward(self, input_ids: Tensor, **inputs: Any) -> SimpleNamespace:
+    def forward(self, input_ids: Tensor, **inputs: Any) -> BaseModelOutput:
         pieces = torch.empty(*input_ids.shape, self.width, device=input_ids.device, requires_grad=self.training)
-        return SimpleNamespace(last_hidden_state=pieces)
+        return BaseModelOutput(last_hidden_state=pieces)
+
+
+class NoLSTM(nn.Module):
+    """In place of a [`MaskedBiLSTM`]: features of its width."""
+
+    def __init__(self, lstm: MaskedBiLSTM) -> None:
+        super().__init__()
+        self.width = 2 * lstm.forwards.hidden_size
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return x[..., : self.width]
 
 
 def build(work: Workload, **config: Any) -> D2E2SForTripletExtraction:
@@ -152,21 +167,40 @@ def count(model: D2E2SForTripletExtraction, batch: Batch) -> dict[str, Counts]:
     return dict(zip(KINDS, (evaluation, forward, backward), strict=True))
 
 
+def graph_breaks(model: D2E2SForTripletExtraction, batch: Batch) -> list[str]:
+    """Why a training step's forward pass would not be one graph for `torch.compile`; the LSTMs of the model go."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, MaskedBiLSTM):
+                setattr(module, name, NoLSTM(child))
+    torch._dynamo.reset()
+    return [reason.reason for reason in torch._dynamo.explain(model.train())(**batch).break_reasons]
+
+
 def section(result: dict[str, Any]) -> str:
     """The generated part of the page: a row for each variant, and the files of the main one's evaluation."""
-    totals = {name: [sum(kinds[kind].values()) for kind in KINDS] for name, kinds in result["operators"].items()}
-    rows = [(f"`{name}`", *map(str, total)) for name, total in totals.items()]
+    rows = []
+    for name in result["operators"]:
+        now, before = (totals(counts[name]) for counts in (result["operators"], result["before"]["operators"]))
+        rows.append((f"`{name}`", *(f"{number} ({old})" for number, old in zip(now, before, strict=True))))
     files = ", ".join(f"`{file}` {number}" for file, number in result["operators"][MAIN]["evaluation"].items())
-    table = markdown_table(("", "evaluation with decoding", "training, forward", "backward"), rows)
+    breaks = sum(map(len, result["graph_breaks"].values()))
+    table = markdown_table(("operators", "evaluation with decoding", "training, forward", "backward"), rows)
     return (
-        f"`{result['command']}`\n\ntorch {result['torch']}; {result['sentences']} sentences. "
-        f"Of the evaluation of `{MAIN}`, by file: {files}. Host synchronisations: none.\n\n{table}"
+        f"`{result['command']}`\n\ntorch {result['torch']}, {result['sentences']} sentences; in brackets those of "
+        f"commit {result['before']['commit']}. Of the evaluation of `{MAIN}`, by file: {files}. Host synchronisations: none. "
+        f"Graph breaks beside the LSTM's: {breaks or 'none'}.\n\n{table}"
     )
+
+
+def totals(kinds: dict[str, Counts]) -> list[int]:
+    return [sum(kinds[kind].values()) for kind in KINDS]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
+    parser.add_argument("--before", type=Path, required=True, help="JSON of an earlier state, shown beside this one")
     parser.set_defaults(device=torch.device("meta"), limit=1)
     work = Workload.load(parser.parse_args(argv))
     batch = work.collate(range(len(work.records)))
@@ -175,6 +209,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "torch": torch.__version__,
         "sentences": len(work.records),
         "operators": {name: count(build(work, **config), batch) for name, config in VARIANTS.items()},
+        "graph_breaks": {name: graph_breaks(build(work, **config), batch) for name, config in VARIANTS.items()},
+        "before": json.loads(work.options.before.read_text(encoding="utf-8")),
     }
     write_json(work.options.out, result)
     show(section(result), work.options.page, "operators")

@@ -15,7 +15,7 @@ import pytest
 import torch
 from tiny_models import tiny_checkpoint, tiny_encoder
 
-from benchmarks import backends, engines, parameters, scaling, speed, startup, timing, workload
+from benchmarks import backends, engines, operators, parameters, scaling, speed, startup, timing, workload
 from benchmarks.report import write_between_marks
 
 TOKENS = ["our", "waiter", "was", "very", "friendly", "but", "the", "food", "is", "not", "good"]
@@ -121,6 +121,38 @@ def test_parameters(tmp_path: Path) -> None:
     rows = parameters.count_all(str(tiny_encoder("bert", tmp_path)))
     assert rows["fusion_type=tin"]["total"] > rows["fusion_type=none"]["total"]
     assert "| `fusion_type=none` | 0 k |" in parameters.table(rows)
+
+
+def test_operators_are_counted_where_they_launch_something() -> None:
+    x, mask = torch.ones(2, 3, 4, device="meta"), torch.ones(2, 3, 4, dtype=torch.bool, device="meta")
+    runs = {
+        "views and memory": (lambda: x.transpose(1, 2)[:, 1:].new_empty(3), 0),
+        "arithmetic": (lambda: (x + 1).softmax(-1), 2),
+        "padding": (lambda: torch.nn.functional.pad(x, (0, 1)), 2),
+        "masked": (lambda: x.masked_fill(mask, 0.0), 2),
+        "library": (lambda: torch.nn.functional.scaled_dot_product_attention(*[x[:, None]] * 3), 1),
+    }
+    for name, (run, expected) in runs.items():
+        assert sum(operators.counted(run)[0].values()) == expected, name
+    with pytest.raises(RuntimeError, match="meta"):  # a host synchronisation
+        operators.counted(lambda: x.sum().item())
+
+
+@pytest.mark.slow
+def test_operators(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operators, "VARIANTS", {name: workload.VARIANTS[name] for name in ("tin", "cross_attention")})
+    before, page = tmp_path / "before.json", tmp_path / "page.md"
+    kinds = {kind: {"spans": 1000} for kind in operators.KINDS}
+    before.write_text(json.dumps({"commit": "abc", "operators": dict.fromkeys(operators.VARIANTS, kinds)}))
+    page.write_text("<!-- operators:begin -->\n<!-- operators:end -->\n", encoding="utf-8")
+    operators.main([*options, "--before", str(before), "--page", str(page)])
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert result["graph_breaks"] == {"tin": [], "cross_attention": []}
+    for kinds in result["operators"].values():
+        assert set(kinds["evaluation"]) == {"encoding", "fusion", "graph", "modeling", "spans"}
+        assert set(kinds["training_backward"]) == {"backward"}
+        assert all(0 < sum(counts.values()) < 1000 for counts in kinds.values())
+    assert " (1000) |" in page.read_text(encoding="utf-8")
 
 
 def test_startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import backends, engines, parameters, runs, scaling, speed
+from benchmarks import backends, engines, operators, parameters, runs, scaling, speed
 from d2e2s.evaluation.results import read_runs
 from experiments import tables
 
@@ -36,7 +36,12 @@ def test_architecture_page_shows_the_measured_parameters() -> None:
 
 @pytest.mark.parametrize(
     ("name", "section"),
-    [("speed.json", speed.section), ("speed_gpu.json", speed.section), ("scaling.json", scaling.section)],
+    [
+        ("speed.json", speed.section),
+        ("speed_gpu.json", speed.section),
+        ("operators.json", operators.section),
+        ("scaling.json", scaling.section),
+    ],
 )
 def test_speed_page_shows_what_was_measured(name: str, section: Callable[[Any], str]) -> None:
     assert section(results(name)) in read("docs/speed.md")
