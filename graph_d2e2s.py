@@ -145,7 +145,8 @@ class SemanticAttention(nn.Module):
         """What is added to the scores, `(B, heads or 1, N or 1, N)`: padding is out of sight, distances are learned."""
         seen = mask[:, None, None]
         if self.position is None:
-            return seen.logical_not() * lowest(self.query.weight)
+            weight = self.query.weight
+            return weight.new_zeros(seen.shape).masked_fill_(~seen, lowest(weight))
         bias = self._position_bias(self.position.weight, mask.shape[1])
         return bias.where(seen, lowest(bias))
 

@@ -188,8 +188,8 @@ def section(result: dict[str, Any]) -> str:
     table = markdown_table(("operators", "evaluation with decoding", "training, forward", "backward"), rows)
     return (
         f"`{result['command']}`\n\ntorch {result['torch']}, {result['sentences']} sentences; in brackets those of "
-        f"commit {result['before']['commit']}. Of the evaluation of `{MAIN}`, by file: {files}. Host synchronisations: none. "
-        f"Graph breaks beside the LSTM's: {breaks or 'none'}.\n\n{table}"
+        f"commit {result['before']['commit']}. Of the evaluation of `{MAIN}`, by file: {files}. "
+        f"Host synchronisations: none. Graph breaks beside the LSTM's: {breaks or 'none'}.\n\n{table}"
     )
 
 
