@@ -65,8 +65,8 @@ def range_max(x: Tensor, start: Tensor, end: Tensor, empty: Tensor) -> Tensor:
     """
     # Row 0 is the empty range. Behind it, level by level, the maxima of the 2^l words from each place on: W + 1 - 2^l.
     levels, length = [x], x.shape[1]
-    for power in (1 << level for level in range(int(math.log2(length)))):
-        levels.append(torch.maximum(levels[-1][:, :-power], levels[-1][:, power:]))
+    for step in (1 << number for number in range(int(math.log2(length)))):
+        levels.append(torch.maximum(levels[-1][:, :-step], levels[-1][:, step:]))
     table = torch.cat([empty.to(x.dtype).expand(len(x), 1, -1), *levels], dim=1)
     level = torch.frexp((end - start).float()).exponent - 1  # floor(log2), exactly
     power = 1 << level
