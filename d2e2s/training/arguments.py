@@ -21,32 +21,28 @@ from ..evaluation.results import MODEL_FIELDS
 FILES = ("train_file", "validation_file", "test_file")
 
 
+def arg(default: Any, help: str) -> Any:
+    """A field of a dataclass that is an argument: what it is unless told, and what `--help` says of it."""
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass
 class ModelArguments:
     """Where the model starts from."""
 
-    encoder_name_or_path: str | None = field(
-        default=None,
-        metadata={
-            "help": "Pretrained encoder of a new model: a Hub name, a folder, or one of a package: all-MiniLM-L6-v2, "
-            "all-mpnet-base-v2."
-        },
+    encoder_name_or_path: str | None = arg(
+        None,
+        "Pretrained encoder of a new model: a Hub name, a folder, or one of a package: all-MiniLM-L6-v2, "
+        "all-mpnet-base-v2.",
     )
-    model_name_or_path: str | None = field(
-        default=None, metadata={"help": "D2E2S checkpoint to go on from, in place of --encoder_name_or_path."}
+    model_name_or_path: str | None = arg(None, "D2E2S checkpoint to go on from, in place of --encoder_name_or_path.")
+    ensemble_of: list[str] | None = arg(
+        None,
+        "D2E2S checkpoints of several runs, to make one model of, whose mean decides; it needs --do_train "
+        "false, and --validation_file, which chooses its threshold.",
     )
-    ensemble_of: list[str] | None = field(
-        default=None,
-        metadata={
-            "help": "D2E2S checkpoints of several runs, to make one model of, whose mean decides; it needs --do_train "
-            "false, and --validation_file, which chooses its threshold."
-        },
-    )
-    word_splitter: str | None = field(
-        default=None,
-        metadata={
-            "help": "How a new model splits raw text: penn (English), unicode (any script), whitespace. Default: penn."
-        },
+    word_splitter: str | None = arg(
+        None, "How a new model splits raw text: penn (English), unicode (any script), whitespace. Default: penn."
     )
 
     def __post_init__(self) -> None:
@@ -64,7 +60,7 @@ def _config_fields() -> Iterator[tuple[str, Any, Any]]:
     kinds = inspect.get_annotations(D2E2SConfig)
     for name in MODEL_FIELDS:
         help_text = f"Field of D2E2SConfig, which explains it. Its default: {getattr(D2E2SConfig, name)}."
-        yield name, Optional[kinds[name]], field(default=None, metadata={"help": help_text})  # noqa: UP045
+        yield name, Optional[kinds[name]], arg(None, help_text)  # noqa: UP045
 
 
 # Made from the configuration, so that every choice of the model is an argument and none is described twice.
@@ -76,24 +72,18 @@ ConfigArguments.__doc__ = "Fields of D2E2SConfig; None leaves the default, or wh
 class DataArguments:
     """Records to train on, to select by, and to test on (`.jsonl` or `.parquet`)."""
 
-    train_file: str | None = field(default=None, metadata={"help": "Records to train on."})
-    validation_file: str | None = field(
-        default=None, metadata={"help": "Records that select the epoch and the decision threshold."}
+    train_file: str | None = arg(None, "Records to train on.")
+    validation_file: str | None = arg(None, "Records that select the epoch and the decision threshold.")
+    test_file: str | None = arg(None, "Records scored once, at the end.")
+    parser_file: list[str] | None = arg(
+        None, "Further parsed sentences, without triplets, to train the built-in parser on."
     )
-    test_file: str | None = field(default=None, metadata={"help": "Records scored once, at the end."})
-    parser_file: list[str] | None = field(
-        default=None,
-        metadata={"help": "Further parsed sentences, without triplets, to train the built-in parser on."},
+    parser_test_file: str | None = arg(None, "Parsed sentences to score the parser on.")
+    dataset_name: str | None = arg(
+        None, "Data set of the Hub, or a folder, by `load_dataset`, in place of the files above."
     )
-    parser_test_file: str | None = field(default=None, metadata={"help": "Parsed sentences to score the parser on."})
-    dataset_name: str | None = field(
-        default=None,
-        metadata={"help": "Data set of the Hub, or a folder, by `load_dataset`, in place of the files above."},
-    )
-    dataset_config_name: str | None = field(default=None, metadata={"help": "Its configuration, if it has several."})
-    show_predictions: int = field(
-        default=0, metadata={"help": "Print the predicted triplets of this many test sentences at the end."}
-    )
+    dataset_config_name: str | None = arg(None, "Its configuration, if it has several.")
+    show_predictions: int = arg(0, "Print the predicted triplets of this many test sentences at the end.")
 
     def place(self) -> str:
         """Folder or Hub name of the data."""
@@ -109,75 +99,52 @@ class DataArguments:
 class TripletTrainingArguments(TrainingArguments):
     """`TrainingArguments` with the project's defaults, and what triplet extraction adds."""
 
-    learning_rate: float = field(default=5e-5, metadata={"help": "Peak learning rate of the encoder."})
-    head_learning_rate: float = field(
-        default=3e-4, metadata={"help": "Peak learning rate of everything behind the encoder."}
+    learning_rate: float = arg(5e-5, "Peak learning rate of the encoder.")
+    head_learning_rate: float = arg(3e-4, "Peak learning rate of everything behind the encoder.")
+    ema_decay: float = arg(
+        0.99,
+        "Decay of the moving average of the weights, which is what is evaluated and saved; 0 = the weights "
+        "of the last step themselves.",
     )
-    ema_decay: float = field(
-        default=0.99,
-        metadata={
-            "help": "Decay of the moving average of the weights, which is what is evaluated and saved; 0 = the weights "
-            "of the last step themselves."
-        },
+    token_mask_rate: float = arg(
+        0.15, "Share of the words' pieces that each training step hides behind the mask token."
     )
-    token_mask_rate: float = field(
-        default=0.15,
-        metadata={"help": "Share of the words' pieces that each training step hides behind the mask token."},
+    adversarial_distance: float = arg(
+        0.0,
+        "Learn each batch once more with the word embeddings moved this far to where its loss is larger, "
+        "such as 1.0; takes twice the time. 0 = once.",
     )
-    adversarial_distance: float = field(
-        default=0.0,
-        metadata={
-            "help": "Learn each batch once more with the word embeddings moved this far to where its loss is larger, "
-            "such as 1.0; takes twice the time. 0 = once."
-        },
+    early_stopping_patience: int | None = arg(None, "Stop after this many evaluations without a better dev triplet F1.")
+    overwrite_output_dir: bool = arg(False, "Train into an --output_dir with a model or checkpoints, which then go.")
+    data_label: str | None = arg(
+        None,
+        "What cards and tables call the data; if a folder or a Hub id, its card tells the licence. "
+        "Default: the data's own name.",
     )
-    early_stopping_patience: int | None = field(
-        default=None, metadata={"help": "Stop after this many evaluations without a better dev triplet F1."}
-    )
-    overwrite_output_dir: bool = field(
-        default=False, metadata={"help": "Train into an --output_dir with a model or checkpoints, which then go."}
-    )
-    data_label: str | None = field(
-        default=None,
-        metadata={
-            "help": "What cards and tables call the data; if a folder or a Hub id, its card tells the licence. "
-            "Default: the data's own name."
-        },
-    )
-    per_device_train_batch_size: int = field(default=16, metadata={"help": "Sentences per step and device."})
-    per_device_eval_batch_size: int = field(default=32, metadata={"help": "Sentences per evaluation batch."})
-    num_train_epochs: float = field(default=20.0, metadata={"help": "Passes over the training file."})
-    weight_decay: float = field(default=0.01, metadata={"help": "Not applied to biases and layer norms."})
-    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up steps; below 1, a share of all steps."})
-    eval_strategy: IntervalStrategy | str = field(default="epoch", metadata={"help": "When dev is scored."})
-    save_strategy: str = field(default="epoch", metadata={"help": "When a checkpoint is written."})
-    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept beside the best one."})
-    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best model on dev."})
-    metric_for_best_model: str | None = field(
-        default="triplet_f1", metadata={"help": "Dev figure that selects the best model."}
-    )
-    greater_is_better: bool | None = field(
-        default=None, metadata={"help": "Whether more of it is better; default: unless its name ends in loss."}
-    )
-    train_sampling_strategy: str = field(
-        default="group_by_length",
-        metadata={"help": "group_by_length, random, sequential or batch_rebalance."},
-    )
+    per_device_train_batch_size: int = arg(16, "Sentences per step and device.")
+    per_device_eval_batch_size: int = arg(32, "Sentences per evaluation batch.")
+    num_train_epochs: float = arg(20.0, "Passes over the training file.")
+    weight_decay: float = arg(0.01, "Not applied to biases and layer norms.")
+    warmup_steps: float = arg(0.1, "Warm-up steps; below 1, a share of all steps.")
+    eval_strategy: IntervalStrategy | str = arg("epoch", "When dev is scored.")
+    save_strategy: str = arg("epoch", "When a checkpoint is written.")
+    save_total_limit: int | None = arg(1, "Checkpoints kept beside the best one.")
+    load_best_model_at_end: bool = arg(True, "End with the best model on dev.")
+    metric_for_best_model: str | None = arg("triplet_f1", "Dev figure that selects the best model.")
+    greater_is_better: bool | None = arg(None, "Whether more of it is better; default: unless its name ends in loss.")
+    train_sampling_strategy: str = arg("group_by_length", "group_by_length, random, sequential or batch_rebalance.")
     # The data sets hold the model's inputs, and the lengths that batches are grouped by.
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Leave off."})
-    restore_callback_states_from_checkpoint: bool = field(
-        default=True, metadata={"help": "A resumed run remembers how much patience early stopping has left."}
+    remove_unused_columns: bool = arg(False, "Leave off.")
+    restore_callback_states_from_checkpoint: bool = arg(
+        True, "A resumed run remembers how much patience early stopping has left."
     )
-    logging_steps: float = field(default=50, metadata={"help": "Steps between two logged losses."})
+    logging_steps: float = arg(50, "Steps between two logged losses.")
     # TripletTrainer stops at the first loss that is NaN or infinite; the filter would hide it.
-    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Leave off: NaN stops the run."})
-    hub_strategy: str = field(
-        default="end",
-        metadata={"help": "With --push_to_hub: end (the whole model with its figures), every_save, checkpoint, ..."},
+    logging_nan_inf_filter: bool = arg(False, "Leave off: NaN stops the run.")
+    hub_strategy: str = arg(
+        "end", "With --push_to_hub: end (the whole model with its figures), every_save, checkpoint, ..."
     )
-    report_to: None | str | list[str] = field(
-        default="none", metadata={"help": "tensorboard, wandb, trackio, ... (each needs its package)."}
-    )
+    report_to: None | str | list[str] = arg("none", "tensorboard, wandb, trackio, ... (each needs its package).")
 
     def __post_init__(self) -> None:
         self._check()
@@ -233,12 +200,10 @@ class TripletTrainingArguments(TrainingArguments):
 class CommandTrainingArguments(TripletTrainingArguments):
     """The same from a command line, where `--do_train` says whether a run trains."""
 
-    choose_threshold: bool = field(
-        default=False,
-        metadata={
-            "help": "With --do_eval, without training: choose the decision threshold on --validation_file anew, for "
-            "this run's figures and predictions, in place of the checkpoint's. Training always chooses it there."
-        },
+    choose_threshold: bool = arg(
+        False,
+        "With --do_eval, without training: choose the decision threshold on --validation_file anew, for "
+        "this run's figures and predictions, in place of the checkpoint's. Training always chooses it there.",
     )
 
     def __post_init__(self) -> None:
