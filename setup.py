@@ -74,7 +74,7 @@ setup(
     package_data={
         "d2e2s": ["py.typed", *(f"reviews-en/{name}" for name in ("*.json", "*.safetensors", "*.md", "SHA256SUMS"))],
         "d2e2s.reporting": ["templates/*"],
-        "d2e2s.data_scripts": ["sample_corpus/*", "*.yaml"],
+        "d2e2s.data_scripts": ["sample_corpus/*", "*.sha256", "*.yaml"],
     },
     install_requires=[
         # The lower bounds are the pins of lowest.txt, with which CI runs too.
