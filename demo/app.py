@@ -285,10 +285,6 @@ def run(options: argparse.Namespace) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     model = os.environ.get("D2E2S_MODEL", REVIEWS_EN)
-    add(
-        "--model",
-        default=model,
-        help="folder or Hub name of a checkpoint (default: $D2E2S_MODEL, or reviews-en)",
-    )
+    add("--model", default=model, help="folder or Hub name of a checkpoint (default: $D2E2S_MODEL, or reviews-en)")
     add("--port", type=int, help="default: the first free one from 7860")
     add("--host", help="address to listen on (default: this computer only; 0.0.0.0: the whole network)")

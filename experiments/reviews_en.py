@@ -85,11 +85,7 @@ def gold_sentences(path: Path = GOLD) -> Iterator[Record]:
         for number, sentence in enumerate(split_sentences(review["text"], words), start=1):
             end = first + len(sentence)
             triplets = list(sentence_triplets(review["triplets"], words, first, end))
-            yield {
-                "id": f"{review['id']}-{number}",
-                "tokens": [word.text for word in sentence],
-                "triplets": triplets,
-            }
+            yield {"id": f"{review['id']}-{number}", "tokens": [word.text for word in sentence], "triplets": triplets}
             first = end
 
 
@@ -162,11 +158,7 @@ def train(encoder: str, records: Sequence[Record], folder: Path, seed: int) -> N
     set_seed(seed)
     model, processor = build_model(encoder, records, max_candidates=20)
     trainer = TripletTrainer(
-        model,
-        arguments,
-        train_dataset=list(records),
-        eval_dataset=list(gold_sentences()),
-        processing_class=processor,
+        model, arguments, train_dataset=list(records), eval_dataset=list(gold_sentences()), processing_class=processor
     )
     trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")))
     lower_threshold(folder)

@@ -54,11 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT|FILE|-",
         help=f"texts; one file ({kinds}); - for standard input, a text a line; files and folders for --out FOLDER",
     )
-    add(
-        "--model",
-        default=REVIEWS_EN,
-        help="folder or Hub name of a checkpoint (default: %(default)s, in the box)",
-    )
+    add("--model", default=REVIEWS_EN, help="folder or Hub name of a checkpoint (default: %(default)s, in the box)")
     add("--out", metavar="FILE", help="write rows and triplets to this .jsonl, .parquet or .csv file, or folder")
     add("--text_column", default=TEXT_COLUMN, help="column with the text, or lists of words (default: %(default)s)")
     add("--output_column", default=OUTPUT_COLUMN, help="column for the triplets (default: %(default)s)")

@@ -21,15 +21,7 @@ from markupsafe import Markup
 from ..configuration_d2e2s import D2E2SConfig
 from ..data_scripts.files import write_text
 from ..errors_d2e2s import UserError
-from ..evaluation.results import (
-    CHOICES,
-    Figures,
-    data_name,
-    mean_and_deviation,
-    percent,
-    read_runs,
-    recipe_of,
-)
+from ..evaluation.results import CHOICES, Figures, data_name, mean_and_deviation, percent, read_runs, recipe_of
 from . import charts, drawing
 from .markdown import markdown_table, style
 
