@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,15 @@ from d2e2s import TripletTrainer, TripletTrainingArguments, build_model
 from d2e2s.checkpoints import load_checkpoint, seal, staged
 from d2e2s.data_scripts import from_aste_text, make_practice_corpus
 from d2e2s.data_scripts import join as joined
+from d2e2s.data_scripts.annotations import parse_arguments
 from d2e2s.data_scripts.aste_lines import ROLES
-from d2e2s.data_scripts.converter import word_span
+from d2e2s.data_scripts.converter import Converter, word_span
+from d2e2s.data_scripts.documents import Document, Link, Report, Span
 from d2e2s.data_scripts.files import write_json
 from d2e2s.data_scripts.records import Record, read_records, write_records
 from d2e2s.evaluation.results import RESULTS, read_run
 from d2e2s.prediction.predict import load_pipeline
-from d2e2s.words_d2e2s import WordSplitter, placed_words, split_sentences
+from d2e2s.words_d2e2s import placed_words
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE, GOLD = ROOT / "data_scripts" / "sample_corpus", ROOT / "examples" / "gold.jsonl"
@@ -75,29 +77,18 @@ def done(code: int) -> None:
         sys.exit(code)
 
 
-def gold_sentences(path: Path = GOLD) -> Iterator[Record]:
+def gold_sentences() -> list[Record]:
     """The sentences of the example reviews, with every triplet that stands in them."""
-    split = WordSplitter("penn")
-    for line in path.read_text(encoding="utf-8").splitlines():
-        review = json.loads(line)
-        words = split(review["text"])
-        first = 0
-        for number, sentence in enumerate(split_sentences(review["text"], words), start=1):
-            end = first + len(sentence)
-            triplets = list(sentence_triplets(review["triplets"], words, first, end))
-            yield {"id": f"{review['id']}-{number}", "tokens": [word.text for word in sentence], "triplets": triplets}
-            first = end
-
-
-def sentence_triplets(triplets: Any, words: Any, first: int, end: int) -> Iterator[dict[str, Any]]:
-    """Those of the words [first, end), in words of their sentence."""
-    for triplet in triplets:
-        spans = {
-            role: [place - first for place in word_span(words, triplet[role]["start"], triplet[role]["end"])]
-            for role in ROLES
-        }
-        if all(start >= 0 and stop <= end - first for start, stop in spans.values()):
-            yield {**spans, "sentiment": triplet["sentiment"]}
+    to_records = Converter(parse_arguments("", ["--input", str(GOLD), "--output_dir", str(GOLD.parent)]), Report())
+    records = []
+    for review in map(json.loads, GOLD.read_text(encoding="utf-8").splitlines()):
+        spans, links = {}, []
+        for number, triplet in enumerate(review["triplets"]):
+            keys = {role: f"{role} {number}" for role in ROLES}
+            spans |= {keys[role]: Span(triplet[role]["start"], triplet[role]["end"], [role]) for role in ROLES}
+            links.append(Link(*keys.values(), [triplet["sentiment"]]))
+        records += to_records(Document(review["id"], str(GOLD), review["text"], spans, links))
+    return records
 
 
 def trimmed(record: Record) -> Record:
@@ -158,7 +149,7 @@ def train(encoder: str, records: Sequence[Record], folder: Path, seed: int) -> N
     set_seed(seed)
     model, processor = build_model(encoder, records, max_candidates=20)
     trainer = TripletTrainer(
-        model, arguments, train_dataset=list(records), eval_dataset=list(gold_sentences()), processing_class=processor
+        model, arguments, train_dataset=list(records), eval_dataset=gold_sentences(), processing_class=processor
     )
     trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")))
     lower_threshold(folder)
