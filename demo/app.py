@@ -190,15 +190,8 @@ def build(demo: Demo) -> gr.Blocks:
             "# What do people say about what?\nAspects, opinions about them, and their sentiment, from raw text."
         )
         with gr.Row():
-            lowest = gr.Slider(
-                0,
-                1,
-                round(demo.config.decision_threshold, 3),
-                step=0.001,
-                label="Lowest score",
-                min_width=120,
-                elem_id="threshold",
-            )
+            threshold = round(demo.config.decision_threshold, 3)
+            lowest = gr.Slider(0, 1, threshold, step=0.001, label="Lowest score", min_width=120, elem_id="threshold")
             aspects = gr.Textbox(
                 label="Only these aspects", placeholder="food, service", min_width=120, elem_id="aspects"
             )

@@ -61,13 +61,8 @@ def run(options: argparse.Namespace) -> None:
     transformers.logging.disable_progress_bar()
     _check(options)
     names = Names(read_merged(options.merge) if options.merge else None)
-    source = Source(
-        lambda: load_pipeline(options.model, options.device),
-        options.text_column,
-        options.output_column,
-        options.by,
-        options.date_column,
-    )
+    columns = (options.text_column, options.output_column, options.by, options.date_column)
+    source = Source(lambda: load_pipeline(options.model, options.device), *columns)
     summary = Summary(names).add(source.read(options.source))
     _check_found(options, summary)
     good, bad = praise_and_blame(summary.sentiments(), options.positive, options.negative)
