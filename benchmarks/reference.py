@@ -23,6 +23,7 @@ from d2e2s.modeling_d2e2s import D2E2SForTripletExtraction, D2E2SOutput
 from d2e2s.spans_d2e2s import WORDS_PER_CANDIDATE
 
 Span = tuple[int, int]
+Gold = list[tuple[Span, Span, int]]  # aspect, opinion and sentiment of the triplets of a sentence
 # A layer of the model: its parts are read by their names.
 Layer = Any
 MINUS_INFINITY = -1e30
@@ -57,6 +58,15 @@ class Spans:
         return self.features[sentence, self.places[sentence].index(span)]
 
 
+@dataclass
+class Pairs:
+    """The candidates of each sentence, and the logits `(K, L, 1 + sentiments)` of their pairs."""
+
+    aspects: list[list[Span]]
+    opinions: list[list[Span]]
+    logits: list[Tensor]
+
+
 def literal_forward(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tensor]) -> D2E2SOutput:
     """What `model(**inputs)` returns, computed literally; works with autograd.
 
@@ -71,10 +81,10 @@ def literal_forward(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tenso
     classes = [span_classes(rows, config.max_span_width) for rows in forced]
     most = [config.max_candidates if model.training else most_candidates(config, sentence) for sentence in sentences]
     aspects, opinions = (choose_candidates(spans, classes, kind, most) for kind in (1, 2))
-    pair_logits = score_pairs(model, sentences, spans, aspects, opinions)
-    output = collect(config, sentences, spans, aspects, opinions, pair_logits)
+    pairs = Pairs(aspects, opinions, score_pairs(model, sentences, spans, aspects, opinions))
+    output = collect(config, sentences, spans, pairs)
     if gold is not None:
-        output.losses = literal_losses(model, inputs, sentences, spans, aspects, opinions, pair_logits, gold)
+        output.losses = literal_losses(model, inputs, sentences, spans, pairs, gold)
         output.loss = cast(Tensor, sum(loss_weight(config, name) * loss for name, loss in output.losses.items()))
     return output
 
@@ -497,23 +507,16 @@ def context_range(aspect: Span, opinion: Span) -> Span:
 # --- output
 
 
-def collect(
-    config: D2E2SConfig,
-    sentences: list[Sentence],
-    spans: Spans,
-    aspects: list[list[Span]],
-    opinions: list[list[Span]],
-    pair_logits: list[Tensor],
-) -> D2E2SOutput:
+def collect(config: D2E2SConfig, sentences: list[Sentence], spans: Spans, pairs: Pairs) -> D2E2SOutput:
     """The parts in the layout of the fast output."""
-    triplets, scores = decode_triplets(config, aspects, opinions, pair_logits)
+    triplets, scores = decode_triplets(config, pairs)
     return D2E2SOutput(
         triplets=triplets,
         scores=scores,
         span_logits=span_grid(spans, max(sentence.length for sentence in sentences), config.max_span_width),
-        pair_logits=stack_padded(pair_logits),
-        aspects=stack_padded([torch.tensor(rows) for rows in aspects]),
-        opinions=stack_padded([torch.tensor(rows) for rows in opinions]),
+        pair_logits=stack_padded(pairs.logits),
+        aspects=stack_padded([torch.tensor(rows) for rows in pairs.aspects]),
+        opinions=stack_padded([torch.tensor(rows) for rows in pairs.opinions]),
         arc_logits=optional(sentences, "arc_logits"),
         semantic_graph=optional(sentences, "semantic_graph"),
         syntactic_graph=optional(sentences, "syntactic_graph"),
@@ -543,14 +546,13 @@ def span_grid(spans: Spans, words: int, width: int) -> Tensor:
     return grid
 
 
-def decode_triplets(
-    config: D2E2SConfig, aspects: list[list[Span]], opinions: list[list[Span]], pair_logits: list[Tensor]
-) -> tuple[Tensor, Tensor]:
+def decode_triplets(config: D2E2SConfig, pairs: Pairs) -> tuple[Tensor, Tensor]:
     """Sort all pairs by the probability of their best sentiment; keep the best above the threshold."""
-    triplets = torch.full((len(pair_logits), config.max_triplets, 5), -100)
-    scores = torch.full((len(pair_logits), config.max_triplets), -100.0)
-    for b, logits in enumerate(pair_logits):
-        found = scored_triplets(aspects[b], opinions[b], (logits / config.temperature).softmax(-1).tolist())
+    triplets = torch.full((len(pairs.logits), config.max_triplets, 5), -100)
+    scores = torch.full((len(pairs.logits), config.max_triplets), -100.0)
+    for b, logits in enumerate(pairs.logits):
+        probabilities = (logits / config.temperature).softmax(-1).tolist()
+        found = scored_triplets(pairs.aspects[b], pairs.opinions[b], probabilities)
         found = [row for row in found if row[0] >= config.decision_threshold]
         found = sorted(found, reverse=True)[: config.max_triplets]
         for row, (score, triplet) in enumerate(found if config.allow_overlaps else best_readings(found)):
@@ -585,15 +587,15 @@ def scored_triplets(
 # --- losses
 
 
-def gold_triplets(labels: Tensor | None, sentences: int) -> list[list[tuple[Span, Span, int]]] | None:
-    """Aspect, opinion and sentiment of every gold triplet of each sentence, None without labels."""
+def gold_triplets(labels: Tensor | None, sentences: int) -> list[Gold] | None:
+    """The gold triplets of each sentence, None without labels."""
     if labels is None:
         return None
     rows = [[row for row in labels[b].tolist() if row[0] >= 0] for b in range(sentences)]
     return [[((a, b), (c, d), sentiment) for a, b, c, d, sentiment in sentence] for sentence in rows]
 
 
-def span_classes(gold: list[tuple[Span, Span, int]], width: int) -> dict[Span, int]:
+def span_classes(gold: Gold, width: int) -> dict[Span, int]:
     """1 for aspects, 2 for opinions, opinion where a span is both; spans that are too wide have no class."""
     classes = {aspect: 1 for aspect, _, _ in gold} | {opinion: 2 for _, opinion, _ in gold}
     return {(start, end): label for (start, end), label in classes.items() if end - start <= width}
@@ -614,16 +616,14 @@ def literal_losses(
     inputs: Mapping[str, Tensor],
     sentences: list[Sentence],
     spans: Spans,
-    aspects: list[list[Span]],
-    opinions: list[list[Span]],
-    pair_logits: list[Tensor],
-    gold: list[list[tuple[Span, Span, int]]],
+    pairs: Pairs,
+    gold: list[Gold],
 ) -> dict[str, Tensor]:
     """Each loss that is switched on, by its name, unweighted."""
     config, words = model.config, sum(sentence.length for sentence in sentences)
     losses = {
         "span": span_loss(spans, gold, config.max_span_width) / words,
-        "pair": pair_loss(aspects, opinions, pair_logits, gold) / words,
+        "pair": pair_loss(pairs, gold) / words,
     }
     if sentences[0].arc_logits is not None and inputs.get("heads") is not None and config.parser_loss_weight:
         losses["parser"] = parser_loss(model, inputs, sentences)
@@ -634,7 +634,7 @@ def literal_losses(
     return losses
 
 
-def span_loss(spans: Spans, gold: list[list[tuple[Span, Span, int]]], width: int) -> Tensor:
+def span_loss(spans: Spans, gold: list[Gold], width: int) -> Tensor:
     total = spans.logits.new_zeros(())
     for b, places in enumerate(spans.places):
         classes = span_classes(gold[b], width)
@@ -643,18 +643,13 @@ def span_loss(spans: Spans, gold: list[list[tuple[Span, Span, int]]], width: int
     return total
 
 
-def pair_loss(
-    aspects: list[list[Span]],
-    opinions: list[list[Span]],
-    pair_logits: list[Tensor],
-    gold: list[list[tuple[Span, Span, int]]],
-) -> Tensor:
-    total = pair_logits[0].new_zeros(())
-    for b, logits in enumerate(pair_logits):
+def pair_loss(pairs: Pairs, gold: list[Gold]) -> Tensor:
+    total = pairs.logits[0].new_zeros(())
+    for b, logits in enumerate(pairs.logits):
         # A pair with two sentiments counts with the later one in the order of the labels.
         classes = {(aspect, opinion): 1 + sentiment for aspect, opinion, sentiment in sorted(gold[b])}
-        pairs = [(aspect, opinion) for aspect in aspects[b] for opinion in opinions[b]]
-        target = torch.tensor([classes.get(pair, 0) for pair in pairs], device=logits.device)
+        targets = [classes.get((a, o), 0) for a in pairs.aspects[b] for o in pairs.opinions[b]]
+        target = torch.tensor(targets, device=logits.device)
         total = total + F.cross_entropy(logits.flatten(0, 1), target, reduction="sum")
     return total
 
@@ -679,7 +674,7 @@ def known_losses(logits: Tensor, targets: list[int]) -> list[Tensor]:
     return [-torch.log_softmax(row, dim=0)[t] for row, t in zip(logits, targets, strict=True) if t >= 0]
 
 
-def contrastive_loss(spans: Spans, gold: list[list[tuple[Span, Span, int]]], config: D2E2SConfig) -> Tensor:
+def contrastive_loss(spans: Spans, gold: list[Gold], config: D2E2SConfig) -> Tensor:
     """Symmetric InfoNCE over the triplets of the batch, pair by pair; other gold pairs are no negatives."""
     rows = [(b, a, o) for b, sentence in enumerate(gold) for a, o, _ in sentence if fits(a, o, config.max_span_width)]
     if not rows:
