@@ -80,13 +80,13 @@ def done(code: int) -> None:
 def gold_sentences() -> list[Record]:
     """The sentences of the example reviews, with every triplet that stands in them."""
     to_records = Converter(parse_arguments("", ["--input", str(GOLD), "--output_dir", str(GOLD.parent)]), Report())
-    records = []
+    records = list[Record]()
     for review in map(json.loads, GOLD.read_text(encoding="utf-8").splitlines()):
-        spans, links = {}, []
+        spans, links = dict[str, Span](), list[Link]()
         for number, triplet in enumerate(review["triplets"]):
-            keys = {role: f"{role} {number}" for role in ROLES}
-            spans |= {keys[role]: Span(triplet[role]["start"], triplet[role]["end"], [role]) for role in ROLES}
-            links.append(Link(*keys.values(), [triplet["sentiment"]]))
+            for role in ROLES:
+                spans[f"{role} {number}"] = Span(triplet[role]["start"], triplet[role]["end"], [role])
+            links.append(Link(f"aspect {number}", f"opinion {number}", [triplet["sentiment"]]))
         records += to_records(Document(review["id"], str(GOLD), review["text"], spans, links))
     return records
 
