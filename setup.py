@@ -31,7 +31,7 @@ extras = {
     "report": ["matplotlib>=3.8", "spacy>=3.7"],
     "study": ["scipy>=1.15", "matplotlib>=3.8"],
     "search": ["optuna>=4.0"],
-    "serve": ["fastapi>=0.115", "uvicorn>=0.52", "prometheus_client>=0.20"],
+    "serve": ["fastapi>=0.115", "uvicorn>=0.52", "httptools>=0.6", "uvloop>=0.21", "prometheus_client>=0.20"],
     "ray": ["ray[data,serve]>=2.40"],
     "spark": ["pyspark>=4.0"],
     "openvino": ["openvino>=2025.0", "nncf>=2.15"],

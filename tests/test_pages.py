@@ -53,6 +53,11 @@ def test_pages_show_the_measured_backends_and_engines(program: ModuleType, page:
     assert program.section([json.loads(line) for line in lines]) in read(f"docs/{page}.md")
 
 
+def test_serving_page_shows_what_was_measured() -> None:
+    serving = pytest.importorskip("benchmarks.serving")
+    assert serving.table(results("serving.json")) in read("docs/serving.md")
+
+
 @pytest.mark.slow
 def test_writing_all_tables_of_experiments_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("configs", "docs", "experiments", "results"):

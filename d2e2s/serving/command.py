@@ -26,7 +26,7 @@ from uvicorn.supervisors import Multiprocess
 from ..errors import UserError, is_mistake, refuse
 from .settings import Settings
 
-PATIENCE = 60  # seconds that a replica may be deaf, as while it loads a large model on a busy machine
+PATIENCE = 15  # seconds that a replica may be deaf, as while it loads; as long one that was killed may go unnoticed
 MOST_CONNECTIONS = 1000  # of a replica, idle ones too; more are refused with 503
 
 
