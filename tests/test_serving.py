@@ -25,6 +25,8 @@ psutil = pytest.importorskip("psutil")
 
 import httpx  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
+from prometheus_client import generate_latest  # noqa: E402
+from prometheus_client.mmap_dict import MmapedDict, mmap_key  # noqa: E402
 
 from d2e2s import TripletExtractionPipeline, cli  # noqa: E402
 from d2e2s.serving import app as service  # noqa: E402
@@ -126,6 +128,17 @@ def test_pages_that_machines_read(client: TestClient) -> None:
     assert client.get("/extract").status_code == 405 and client.get("/nothing").json() == {"error": "Not Found"}
 
 
+def test_what_waited_in_a_dead_replica_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for pid in (dead.pid, os.getpid()):
+        values = MmapedDict(str(tmp_path / f"gauge_livesum_{pid}.db"))
+        values.write_value(mmap_key("d2e2s_texts_waiting", "d2e2s_texts_waiting", [], [], ""), 3.0, 0.0)
+        values.close()
+    assert b"d2e2s_texts_waiting 3.0" in generate_latest(service.registry())
+
+
 def test_an_answer_that_takes_too_long_is_given_up() -> None:
     slow: Any = Slow()
     with TestClient(service.app_of(slow, Settings(timeout=0.2))) as client:
@@ -198,6 +211,22 @@ def test_a_full_queue_refuses_and_then_takes_again() -> None:
         assert await batcher(["c"] * 3, {}) == [1, 1, 1]
 
     asyncio.run(requests(Slow()))
+
+
+def test_after_a_mistake_the_rest_of_a_request_is_not_read() -> None:
+    async def requests(slow: Slow) -> None:
+        batcher, first = await together(slow)
+        texts = ["bug"] * AT_ONCE + ["next"] * AT_ONCE + ["rest"]  # the next ones are taken at once
+        with pytest.raises(FailedError):
+            task = asyncio.create_task(batcher(texts, {}))
+            await asyncio.sleep(0.05)
+            slow.may.set()
+            await task
+        assert await batcher(["next"], {}) == [4]
+
+    slow = Slow()
+    asyncio.run(requests(slow))
+    assert not any("rest" in texts for texts in slow.read)
 
 
 def test_a_mistake_is_told_to_whom_it_belongs(extract: TripletExtractionPipeline) -> None:

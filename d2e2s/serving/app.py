@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -133,11 +134,23 @@ def app_of(extract: TripletExtractionPipeline, settings: Settings) -> FastAPI:
 
 def registry() -> CollectorRegistry:
     """The figures of all processes of a server, or of this one if it is none of several."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
         return REGISTRY
+    for path in Path(folder).glob("gauge_live*.db"):  # what waited in a replica that died does not wait
+        if not _runs(pid := int(path.stem.rpartition("_")[2])):
+            mark_process_dead(pid)
     together = CollectorRegistry()
     MultiProcessCollector(together)
     return together
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 async def refusal(request: Request, error: Exception) -> Response:

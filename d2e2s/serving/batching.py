@@ -84,6 +84,8 @@ class Batcher:
             return await asyncio.gather(*(item.answer for item in items))
         finally:
             self._count(-len(items))
+            for item in items:  # after an error nobody waits for the others
+                item.answer.cancel()
 
     def _count(self, texts: int) -> None:
         self._waiting += texts

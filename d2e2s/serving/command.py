@@ -56,7 +56,8 @@ def run(options: argparse.Namespace) -> int:
         OSError: the address cannot be used.
     """
     settings = _settings(options)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // options.replicas)))
+    if options.replicas > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.replicas)))
     with (
         TemporaryDirectory(prefix="d2e2s-metrics-") as folder,
         socket.create_server((options.host, options.port), family=_family(options.host)) as listening,
