@@ -131,11 +131,11 @@ def test_readme_trains_in_python_and_pushes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_notebook_runs_from_zero_to_triplets() -> None:
     """It trains for a minute or two."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     assert "POS" in _printed(notebook) and "service" in _printed(notebook)
 
 
