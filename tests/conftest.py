@@ -33,6 +33,12 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """A program that was tested before may have set another number, on which last digits depend."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
 def plain_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what this processor does fast nothing is said on stderr."""
     monkeypatch.setattr("d2e2s.prediction.predict.cpu_formats", tuple)
