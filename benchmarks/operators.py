@@ -145,7 +145,7 @@ def build(work: Workload, **config: Any) -> D2E2SForTripletExtraction:
         model = D2E2SForTripletExtraction(
             D2E2SConfig(encoder_config=encoder_config, deprel_labels=work.processor.deprel_labels, **config)
         )
-    model.d2e2s.encoder = GivenEncoder(model.config.hidden_size)
+    model.d2e2s.encoder = GivenEncoder(model.config.hidden_size)  # type: ignore[assignment]
     return model
 
 
