@@ -30,6 +30,7 @@ import aiohttp
 import psutil
 import torch
 
+from d2e2s import TripletExtractionPipeline
 from d2e2s.box import REVIEWS_EN
 from d2e2s.data_scripts.files import write_json
 from d2e2s.data_scripts.records import read_records
@@ -90,7 +91,7 @@ async def _ready(address: str) -> None:
 
 
 def ask(
-    address: str, texts: Sequence[str], clients: int, seconds: float, also: Callable[[], object] = int
+    address: str, texts: Sequence[str], clients: int, seconds: float, also: Callable[[], object] = lambda: None
 ) -> list[Asked]:
     """All requests of the clients; `also` is called every second."""
     return asyncio.run(_ask(address, texts, clients, seconds, also))
@@ -140,7 +141,8 @@ def memory(process: psutil.Process) -> float:
 
 def kill_each(process: psutil.Process, seconds: float) -> Callable[[], None]:
     """To be called every second: a SIGKILL for each replica, in the first half of the time."""
-    replicas = [child.pid for child in process.children() if child.num_threads() > 2]
+    children = process.children()
+    replicas = [child.pid for child in children if "resource_tracker" not in " ".join(child.cmdline())]
     turns = iter([int(seconds / 2 / len(replicas)) * number for number in range(1, len(replicas) + 1)])
     called, due = itertools.count(), next(turns)
 
@@ -153,9 +155,11 @@ def kill_each(process: psutil.Process, seconds: float) -> Callable[[], None]:
     return also
 
 
-def measure(options: argparse.Namespace, replicas: int, texts: Sequence[str]) -> dict[str, Any]:
+def measure(
+    options: argparse.Namespace, extract: TripletExtractionPipeline, replicas: int, texts: Sequence[str]
+) -> dict[str, Any]:
     """The figures of a server."""
-    extract, wanted = options.extract, options.wanted
+    wanted = extract(list(texts))
     rates, own, asked, sizes = [], [], list[Asked](), list[float]()
     with server(options.model, replicas, options.threads) as (process, address):
         ask(address, texts, options.clients, 5)  # not counted
@@ -205,12 +209,12 @@ def table(result: dict[str, Any]) -> str:
             ]
         )
         kills.append(
-            f"{each['replicas']} replicas, each killed once: {killed['errors']} of {killed['asked']} requests ended "
-            f"with an error, the others with an answer; {killed['seconds_without_an_answer']:.1f} s at most without."
+            f"Each killed once, of {each['replicas']}: {killed['errors']} of {killed['asked']} requests ended with an "
+            f"error, the others with an answer. No answer came for {killed['seconds_without_an_answer']:.1f} s at most."
         )
     found = result["environment"]
     head = f"`{result['command']}`\n\n{found['cpu']}, {found['threads']} threads, torch {found['torch']}."
-    return "\n\n".join([head, markdown_table(HEADER, rows), *kills])
+    return "\n\n".join([head, markdown_table(HEADER, rows).rstrip(), *kills]) + "\n"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -227,9 +231,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
     texts = [" ".join(record["tokens"]) for record in read_records(options.data)]
-    options.extract = load_pipeline(options.model, "cpu")
-    options.wanted = options.extract(texts)
-    servers = [measure(options, replicas, texts) for replicas in options.replicas]
+    extract = load_pipeline(options.model, "cpu")
+    servers = [measure(options, extract, replicas, texts) for replicas in options.replicas]
     result = {"command": command_line(), "environment": environment(torch.device("cpu")), "servers": servers}
     write_json(options.out, result)
     show(table(result), options.page, "serving")

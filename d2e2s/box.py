@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import os
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,11 @@ FOLDER = Path(__file__).with_name(REVIEWS_EN)
 def resolve_model(name: str) -> str:
     """The folder of the model in the box, if that is meant; any other name of a model is left as it is."""
     return str(FOLDER) if name == REVIEWS_EN and not Path(name).exists() else name
+
+
+def by_full_path(name: str) -> str:
+    """A folder by its full path, for a process that starts in another one; a name of the Hub is left as it is."""
+    return os.path.abspath(name) if os.path.isdir(name) else name
 
 
 def reviews_en() -> str:

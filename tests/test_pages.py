@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import backends, engines, operators, parameters, runs, scaling, speed
+from benchmarks import backends, engines, operators, parameters, runs, scaling, serving, speed
 from d2e2s.evaluation.results import read_runs
 from experiments import tables
 
@@ -54,7 +54,6 @@ def test_pages_show_the_measured_backends_and_engines(program: ModuleType, page:
 
 
 def test_serving_page_shows_what_was_measured() -> None:
-    serving = pytest.importorskip("benchmarks.serving")
     assert serving.table(results("serving.json")) in read("docs/serving.md")
 
 

@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -29,6 +30,7 @@ from prometheus_client import generate_latest  # noqa: E402
 from prometheus_client.mmap_dict import MmapedDict, mmap_key  # noqa: E402
 
 from d2e2s import TripletExtractionPipeline, cli  # noqa: E402
+from d2e2s.prediction.predict import BACKENDS  # noqa: E402
 from d2e2s.serving import app as service  # noqa: E402
 from d2e2s.serving.batching import AT_ONCE, Batcher, FailedError, FullError  # noqa: E402
 from d2e2s.serving.settings import Settings  # noqa: E402
@@ -107,9 +109,10 @@ def test_what_is_wrong_is_said_in_one_line(body: Any, status: int, error: str, c
 
 
 def test_characters_that_are_none(client: TestClient, extract: TripletExtractionPipeline) -> None:
-    body = json.dumps({"inputs": "The \ud800 food was great."}).encode()
+    text = "The \ud800 food was great."
+    body = json.dumps({"inputs": text, "parameters": ALL}).encode()
     answer = client.post("/extract", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code in (200, 400), answer.text
+    assert extract(text, **ALL) and answer.json() == extract(text, **ALL)
 
 
 def test_pages_that_machines_read(client: TestClient) -> None:
@@ -352,9 +355,23 @@ def test_an_address_that_is_taken(capsys: pytest.CaptureFixture[str], monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("words", "error"),
-    [(["--timeout", "0"], "timeout"), (["--max_waiting", "0"], "max_waiting"), (["--replicas", "0"], "replicas")],
+    ("name", "value"),
+    [
+        ("timeout", "0"),
+        ("timeout", "soon"),
+        ("max_waiting", "0"),
+        ("replicas", "0"),
+        ("port", "65536"),
+        ("dtype", "int8"),
+    ],
 )
-def test_settings_out_of_range(words: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["serve", *words]) == 2
-    assert error in capsys.readouterr().err
+def test_settings_out_of_range(name: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["serve", f"--{name}", value]) == 2
+    error = capsys.readouterr().err
+    assert f"error: --{name}: " in error and f"got {value}" in error
+
+
+def test_its_choices_and_parameters_are_those_of_the_pipeline() -> None:
+    assert get_args(Settings.model_fields["backend"].annotation) == BACKENDS
+    options = [*signature(TripletExtractionPipeline._sanitize_parameters).parameters][1:]
+    assert [*service.Parameters.model_fields] == options

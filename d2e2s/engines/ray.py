@@ -20,7 +20,7 @@ from ray.data import Dataset
 from ray.exceptions import RayTaskError
 from tqdm.auto import tqdm
 
-from ..box import REVIEWS_EN
+from ..box import REVIEWS_EN, by_full_path
 from ..pipeline_d2e2s import TripletExtractionPipeline
 from ..prediction.corpus import check_model, conclude, find_files, plan_corpus, predict_part
 from ..prediction.parts import ROWS_AT_ONCE
@@ -59,7 +59,7 @@ def extract_triplets(
         rows_at_once: rows that an actor is given at once.
         settings: further arguments of `TripletExtractor`.
     """
-    settings = {"model": _anywhere(model), "device": None if num_gpus else "cpu", **settings}
+    settings = {"model": by_full_path(model), "device": None if num_gpus else "cpu", **settings}
     return dataset.map_batches(
         TripletExtractor,
         batch_format="pyarrow",
@@ -96,7 +96,7 @@ def predict_corpus(
     Raises:
         UserError, OSError: as there.
     """
-    files, model, out = find_files(inputs, out), _anywhere(model), os.path.abspath(out)
+    files, model, out = find_files(inputs, out), by_full_path(model), os.path.abspath(out)
     extract = load_pipeline(model, "cpu", dtype, backend)
     output = plan_corpus(files, out, extract, **settings)
     _connect(address)
@@ -110,11 +110,6 @@ def predict_corpus(
         read += counts.rows_in
         extract.located |= located
     return conclude(output, extract, read, settings.get("aspects"))
-
-
-def _anywhere(model: str) -> str:
-    """A folder by its full path: a worker starts in another one."""
-    return os.path.abspath(model) if os.path.isdir(model) else model
 
 
 def _connect(address: str | None) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -24,7 +23,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 from pyspark.sql.types import StringType, StructField, StructType
 
-from ..box import REVIEWS_EN
+from ..box import REVIEWS_EN, by_full_path
 from ..prediction.columns import TRIPLETS_COLUMN, TRIPLETS_TYPE
 from ..prediction.text_lines import TEXT_COLUMN
 from .extractor import REASON_COLUMN, TripletExtractor, check_schema
@@ -56,7 +55,7 @@ def extract_triplets(
     columns = (text_column, output_column, reason_column)
     check_schema(to_arrow_schema(frame.schema), *columns)
     names = dict(zip(("text_column", "output_column", "reason_column"), columns, strict=True))
-    told = json.dumps({"model": os.path.abspath(model) if os.path.isdir(model) else model, **names, **settings})
+    told = json.dumps({"model": by_full_path(model), **names, **settings})
 
     def extend(batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
         extractor = _extractor(told)

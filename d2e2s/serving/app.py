@@ -117,9 +117,11 @@ def app_of(extract: TripletExtractionPipeline, settings: Settings) -> FastAPI:
     @app.post("/extract", responses=RESPONSES, summary="Triplets of a text, or of each of many")
     async def extracted(request: Extraction) -> Response:
         options = request.parameters.model_dump(exclude_none=True) if request.parameters else {}
-        alone = isinstance(request.inputs, str)
-        results = await batcher([request.inputs] if isinstance(request.inputs, str) else request.inputs, options)
-        return Response(json.dumps(results[0] if alone else results), media_type="application/json")
+        if isinstance(request.inputs, str):
+            (found,) = await batcher([request.inputs], options)
+        else:
+            found = await batcher(request.inputs, options)
+        return Response(json.dumps(found), media_type="application/json")
 
     @app.get("/healthz", summary="Whether it is ready")
     async def health() -> dict[str, str]:
@@ -155,20 +157,19 @@ def _runs(pid: int) -> bool:
 
 async def refusal(request: Request, error: Exception) -> Response:
     """`{"error": ...}`, in one line, without the text."""
+    headers = {"Retry-After": "1"} if isinstance(error, FullError) else getattr(error, "headers", None)
     if isinstance(error, RequestValidationError):
         status, message = 422, f"{'; '.join(map(_fault, error.errors()))}; {EXPECTED}"
     elif isinstance(error, HTTPException):
         status, message = error.status_code, error.detail
     else:
         status, message = STATUS.get(type(error), (400, str(error)))
-    return JSONResponse({"error": message}, status, {"Retry-After": "1"} if status == 503 else None)
+    return JSONResponse({"error": message}, status, headers)
 
 
 def _fault(error: Any) -> str:
     """Where a request is wrong, and why."""
-    place = ".".join(
-        part for part in map(str, error["loc"][1:]) if not part.startswith(("str", "constrained-", "list[", "tuple["))
-    )
+    place = ".".join(part for part in map(str, error["loc"][1:]) if not part.startswith(KINDS))
     if error["type"] == "json_invalid":
         return "no JSON"
     if error["type"] == "extra_forbidden":

@@ -33,16 +33,10 @@ MOST_CONNECTIONS = 1000  # of a replica, idle ones too; more are refused with 50
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     for name, field in Settings.model_fields.items():
-        kind: Any = {"max_waiting": int, "timeout": float}.get(name, str)
-        add(f"--{name}", type=kind, default=field.default, help=f"{field.description} (default: %(default)s)")
-    add(
-        "--replicas",
-        type=int,
-        default=1,
-        help="processes, each with a model and its part of the CPU's cores (default: 1)",
-    )
+        add(f"--{name}", default=field.default, help=f"{field.description} (default: %(default)s)")
+    add("--replicas", type=int, default=1, help="processes, each with a model and its part of the cores (default: 1)")
     add("--host", default="127.0.0.1", help="address to answer at; 0.0.0.0: other machines too (default: %(default)s)")
-    add("--port", type=int, default=8000, help="(default: %(default)s)")
+    add("--port", type=int, default=8000, help="0: a free one (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
             timeout_graceful_shutdown=int(settings.timeout) + 1,
             timeout_worker_healthcheck=PATIENCE,
         )  # fmt: skip
-        print(f"http://{options.host}:{options.port}/docs; replicas are starting", file=sys.stderr)
+        port = listening.getsockname()[1]  # with --port 0 a free one
+        print(f"http://{options.host}:{port}/docs; replicas are starting", file=sys.stderr)
         supervisor = Multiprocess(config, [listening])
         supervisor.run()
     return 2 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
@@ -80,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
 def _settings(options: argparse.Namespace) -> Settings:
     if options.replicas < 1:
         raise UserError(f"--replicas: expected at least 1, got {options.replicas}")
+    if not 0 <= options.port < 1 << 16:
+        raise UserError(f"--port: expected 0 to 65535, got {options.port}")
     try:
         return Settings(**{name: getattr(options, name) for name in Settings.model_fields})
     except ValidationError as error:

@@ -5,13 +5,13 @@ serve run d2e2s.serving.ray:application model=/shared/outputs/mine replicas=8
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from pydantic import Field
 from ray import serve
 from ray.serve import Application
 
+from ..box import by_full_path
 from .settings import Settings
 
 
@@ -28,9 +28,8 @@ def application(settings: OnRay) -> Application:
 
     A replica that dies is started again. What waits in front of them all is bounded as it is in one of them.
     """
-    if os.path.isdir(settings.model):
-        settings = settings.model_copy(update={"model": os.path.abspath(settings.model)})
     of_replica = Settings(**{name: getattr(settings, name) for name in Settings.model_fields})
+    of_replica.model = by_full_path(settings.model)
     if not settings.num_gpus and of_replica.device is None:
         of_replica.device = "cpu"
 
