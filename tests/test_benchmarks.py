@@ -15,7 +15,7 @@ import pytest
 import torch
 from tiny_models import tiny_checkpoint, tiny_encoder
 
-from benchmarks import backends, engines, operators, parameters, scaling, speed, startup, timing, workload
+from benchmarks import backends, engines, operators, parameters, scaling, serving, speed, startup, timing, workload
 from benchmarks.report import write_between_marks
 
 TOKENS = ["our", "waiter", "was", "very", "friendly", "but", "the", "food", "is", "not", "good"]
@@ -121,6 +121,14 @@ def test_parameters(tmp_path: Path) -> None:
     rows = parameters.count_all(str(tiny_encoder("bert", tmp_path)))
     assert rows["fusion_type=tin"]["total"] > rows["fusion_type=none"]["total"]
     assert "| `fusion_type=none` | 0 k |" in parameters.table(rows)
+
+
+def test_an_answer_that_is_mixed_up_is_noticed() -> None:
+    terms = ({"text": text, "start": 0, "end": 4} for text in ("food", "room"))
+    food, room = ({"aspect": term, "sentiment": "POS", "score": 0.9} for term in terms)
+    assert serving.same([food], [{**food, "score": 0.9001}]) and serving.same([], [])
+    for other in ([], [room], [food, food], [{**food, "score": 0.8}], [{**food, "sentiment": "NEG"}]):
+        assert not serving.same([food], other)
 
 
 def test_operators_are_counted_where_they_launch_something() -> None:
