@@ -36,7 +36,7 @@ text is our own. `python data_scripts/make_practice_corpus.py` writes these very
 GRAMMAR = Path(__file__).with_name("practice_grammar.yaml")
 SEED, SIZE = 7, 6000
 SLIPS, SMALL = 0.2, 0.15  # shares of the sentences with slips, and of the others without capitals
-SLIP = 0.25  # share of the words of such a sentence
+SLIP, HEARD = 0.35, 0.5  # shares of the words of such a sentence, and of its slips that are errors of spelling
 MANY = 0.4  # share of plurals where a template takes either
 PLURAL = {
     **{"was": "were", "is": "are", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't"},
@@ -66,17 +66,17 @@ class Grammar:
             {name: words.split(", ") for name, words in trade.items()} for trade in grammar["trades"].values()
         ]
         self.words = {slot: words.split(", ") for slot, words in grammar["words"].items()}
-        self.templates = {kind: text.splitlines() for kind, text in grammar["templates"].items()}
+        self.templates = [line for text in grammar["templates"].values() for line in text.splitlines()]
         self.rng = random.Random(seed)
         self.split = WordSplitter("penn")
         self.confused: dict[str, str] = grammar["confused"]
+        self.sounds = [pair.split("/") for pair in grammar["sounds"].split(", ")]
         self.sloppy = False  # in the sentence that is being written
 
     def record(self, key: str) -> Record:
         """One sentence with its triplets."""
         self.sloppy = self.rng.random() < SLIPS
-        template = self.rng.choice(self.templates[self.rng.choice(list(self.templates))])
-        text, terms = self.expand(template, self.rng.choice(self.trades))
+        text, terms = self.expand(self.rng.choice(self.templates), self.rng.choice(self.trades))
         return self.written(key, text, terms)
 
     def expand(self, template: str, trade: Trade) -> tuple[str, list[Term]]:
@@ -153,16 +153,23 @@ class Grammar:
         return WORD.sub(lambda match: self.slip(match[0]) if self.rng.random() < SLIP else match[0], piece)
 
     def slip(self, word: str) -> str:
-        """A word confused with another, without its apostrophe, or with letters changed over, left out or twice."""
+        """A word confused with another, without its apostrophe, as it is heard, or with letters as the fingers fell."""
         if word.lower() in self.confused:
             return self.confused[word.lower()]
         if "'" in word:
             return word.replace("'", "")
         if len(word) < 4:
             return word
+        heard = [word.replace(letters, sound, 1) for letters, sound in self.sounds if letters in word]
+        if heard and self.rng.random() < HEARD:
+            return self.rng.choice(heard)
         place = self.rng.randrange(1, len(word) - 1)
         a, b = word[place], word[place + 1]
         return word[:place] + self.rng.choice([b + a, a, b, a + a + b, a + b + b]) + word[place + 2 :]
+
+    def with_slips(self, record: Record) -> Record:
+        """A record of any source as if it had been typed in haste; its words are as many as before."""
+        return {**record, "id": f"{record['id']} in haste", "tokens": [self.slips(token) for token in record["tokens"]]}
 
 
 def with_article(token: str, after: str) -> str:
