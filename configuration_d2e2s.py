@@ -117,6 +117,7 @@ class D2E2SConfig(PreTrainedConfig):
         sentiment_labels: names of the sentiments, in the order of their ids; empty = POS, NEG, NEU.
         decision_threshold: lowest score of a decoded triplet, chosen on dev by the training script.
         temperature: divides the pair logits before the scores are made; 1 = uncalibrated.
+        score_shift: added to the log-odds of each score, chosen on dev together with the temperature; 0 = none.
         format_version: version of the checkpoint format; an older one is upgraded when it is loaded, a newer one than
             this code knows is refused.
 
@@ -168,6 +169,7 @@ class D2E2SConfig(PreTrainedConfig):
     sentiment_labels: list[str] = field(default_factory=list)
     decision_threshold: float = 0.5
     temperature: float = 1.0
+    score_shift: float = 0.0
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -211,6 +213,8 @@ class D2E2SConfig(PreTrainedConfig):
         for name in ("parser_loss_weight", "contrastive_loss_weight", "graph_consistency_weight"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if not abs(self.score_shift) < float("inf"):
+            raise UserError(f"score_shift must be a number, got {self.score_shift}")
         for name in ("dropout", "predicted_graph_rate", "decision_threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} must lie in [0, 1], got {getattr(self, name)}")

@@ -14,7 +14,7 @@ from torch import Tensor
 from .configuration_d2e2s import OWN_FIELDS, D2E2SConfig
 from .errors_d2e2s import UserError
 
-CHOSEN_ON_DEV = ("decision_threshold", "temperature")
+CHOSEN_ON_DEV = ("decision_threshold", "temperature", "score_shift")
 # What does not tell models trained apart from one another: the above, and what says nothing about the model.
 NO_DIFFERENCE = {
     *CHOSEN_ON_DEV,

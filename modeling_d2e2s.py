@@ -239,7 +239,7 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
         """One model of several that were trained apart, in evaluation mode; its weights are theirs, not copies.
 
         They may differ in fusion, graphs, sizes and what they were trained with (`OWN_FIELDS` of the configuration).
-        It costs as much as all of them. Its temperature and threshold are the defaults: both are to be chosen anew.
+        It costs as much as all of them. Its calibration and threshold are the defaults: both are to be chosen anew.
 
         Raises:
             UserError: fewer than two models, an ensemble among them, or models that differ in anything else.
@@ -365,8 +365,8 @@ class D2E2SForTripletExtraction(D2E2SPreTrainedModel):
     ) -> tuple[Tensor, Tensor]:
         config = self.config
         lowest_score = config.decision_threshold if threshold is None else threshold
-        options = (config.max_triplets, lowest_score, config.temperature, config.allow_overlaps, given)
-        return decode(pair_logits, aspects, opinions, *options)
+        options = (config.max_triplets, lowest_score, config.temperature, config.score_shift)
+        return decode(pair_logits, aspects, opinions, *options, config.allow_overlaps, given)
 
     def _relation_logits(self, base: D2E2SModelOutput, heads: Tensor) -> Tensor | None:
         relation = self.d2e2s.parser.relation

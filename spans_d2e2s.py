@@ -353,24 +353,28 @@ def decode(
     opinions: tuple[Tensor, Tensor],
     most: int,
     threshold: float,
-    temperature: float,
+    temperature: float = 1.0,
+    shift: float = 0.0,
     allow_overlaps: bool = False,
     aspects_given: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Pair logits `(B, K, L, 1 + sentiments)` to triplets `(B, T, 5)` and their scores `(B, T)`, best first.
 
-    A triplet's score is the probability of its sentiment. Rows below the threshold are -100, and so are, unless
-    overlaps are allowed, rows whose aspect and opinion both overlap those of a better row: two readings of one triplet.
+    A triplet's score is the calibrated probability of its sentiment. Rows below the threshold are -100, and so are,
+    unless overlaps are allowed, rows whose aspect and opinion both overlap those of a better row: two readings of one.
 
     Args:
         aspects, opinions: spans `(B, K, 2)` and whether each exists `(B, K)`, as `candidates` returns them.
-        most: T at most. threshold: lowest score. temperature: divides the logits.
+        most: T at most. threshold: lowest score. temperature: divides the logits. shift: of the scores' log-odds.
         aspects_given: each aspect has an answer of its own: `most` counts for each, and so do rivals.
     """
     if aspects_given:
-        return _decode_each_aspect(pair_logits, aspects, opinions, most, threshold, temperature, allow_overlaps)
+        options = (most, threshold, temperature, shift, allow_overlaps)
+        return _decode_each_aspect(pair_logits, aspects, opinions, *options)
     (aspect_spans, aspect_exists), (opinion_spans, opinion_exists) = aspects, opinions
     score, sentiment = (pair_logits / temperature).softmax(-1)[..., 1:].max(-1)
+    if shift:
+        score = torch.sigmoid(torch.logit(score) + shift)
     score = score.where(aspect_exists[:, :, None] & opinion_exists[:, None], -1.0)
     sides = [aspect_spans[:, :, None], opinion_spans[:, None]]
     pairs = torch.cat([*(side.expand(*score.shape, 2) for side in sides), sentiment[..., None]], dim=-1)

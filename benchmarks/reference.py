@@ -553,11 +553,17 @@ def decode_triplets(config: D2E2SConfig, pairs: Pairs) -> tuple[Tensor, Tensor]:
     for b, logits in enumerate(pairs.logits):
         probabilities = (logits / config.temperature).softmax(-1).tolist()
         found = scored_triplets(pairs.aspects[b], pairs.opinions[b], probabilities)
+        found = [(shifted(score, config.score_shift), triplet) for score, triplet in found]
         found = [row for row in found if row[0] >= config.decision_threshold]
         found = sorted(found, reverse=True)[: config.max_triplets]
         for row, (score, triplet) in enumerate(found if config.allow_overlaps else best_readings(found)):
             triplets[b, row], scores[b, row] = torch.tensor(triplet), score
     return triplets, scores
+
+
+def shifted(score: float, shift: float) -> float:
+    """A probability whose log-odds are moved."""
+    return score * math.exp(shift) / (score * math.exp(shift) + 1 - score)
 
 
 def best_readings(found: list[tuple[float, tuple[int, ...]]]) -> list[tuple[float, tuple[int, ...]]]:

@@ -1,7 +1,8 @@
-"""The temperature and the calibration error."""
+"""The calibration of scores, and its error."""
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from d2e2s.evaluation.calibration import (
     calibration_figures,
     calibration_of,
     decoded,
-    fit_temperature,
+    fit_calibration,
+    judged,
     pair_decisions,
 )
 
@@ -44,38 +46,64 @@ def sampled(temperature: float, count: int = 20_000) -> tuple[torch.Tensor, torc
     return logits, torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)[:, 0]
 
 
-# --- temperature ------------------------------------------------------------------------------------------
+# --- temperature and shift --------------------------------------------------------------------------------
+
+PLAIN = D2E2SConfig(max_triplets=32)
 
 
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
-def test_finds_the_temperature_that_made_the_data(temperature: float) -> None:
-    assert fit_temperature(decisions(*sampled(temperature))) == pytest.approx(temperature, rel=0.05)
+def two_classes(scale: float, shift: float, count: int = 20_000) -> list[PairDecisions]:
+    """Pairs of one sentiment; with log-odds x they are right with those of `scale * x + shift`."""
+    generator = torch.Generator().manual_seed(0)
+    odds = 3 * torch.randn(count, generator=generator)
+    right = torch.rand(count, generator=generator) < torch.sigmoid(scale * odds + shift)
+    others = torch.full((count, 2), -50.0)
+    return decisions(torch.cat([torch.zeros(count, 1), odds[:, None], others], dim=-1), right.long())
 
 
-def test_no_other_temperature_is_likelier() -> None:
-    logits, classes = sampled(1.7, count=300)
-    found = fit_temperature(decisions(logits, classes))
-    loss = F.cross_entropy(logits / found, classes)
-    assert all(F.cross_entropy(logits / other, classes) >= loss - 1e-7 for other in np.geomspace(0.1, 10, 200))
+@pytest.mark.parametrize(("scale", "shift"), [(0.4, -1.0), (1.0, 0.0), (1.0, -2.0), (2.5, 0.7)])
+def test_finds_the_calibration_that_made_the_data(scale: float, shift: float) -> None:
+    assert fit_calibration(two_classes(scale, shift), PLAIN) == pytest.approx((1 / scale, shift), rel=0.06, abs=0.05)
+
+
+def test_no_other_calibration_is_likelier() -> None:
+    made = two_classes(0.6, -0.8, count=500)
+    temperature, shift = fit_calibration(made, PLAIN)
+
+    def loss(temperature: float, shift: float) -> float:
+        config = D2E2SConfig(max_triplets=32, temperature=temperature, score_shift=shift)
+        scores, right = judged(*decoded(made, config))
+        return float(F.binary_cross_entropy(torch.from_numpy(scores), torch.from_numpy(right).double()))
+
+    # Platt's targets are a little softer than the truth.
+    for other, moved in product(np.geomspace(0.5, 2, 7) * temperature, np.linspace(-1, 1, 7) + shift):
+        assert loss(float(other), float(moved)) >= loss(temperature, shift) - 1e-3
 
 
 def test_stays_within_its_range() -> None:
-    logits = 2 * torch.eye(4)
-    assert fit_temperature(decisions(logits, torch.arange(4))) == pytest.approx(LOWEST)
-    assert fit_temperature(decisions(-logits, torch.arange(4))) == pytest.approx(HIGHEST)
+    """Whether scores tell right from wrong to perfection or not at all."""
+    perfect = decisions(torch.tensor([[0.0, 2, -9, -9], [2.0, 0, -9, -9]]).repeat(50, 1), torch.tensor([1, 0] * 50))
+    temperature, shift = fit_calibration(perfect, PLAIN)
+    assert LOWEST <= temperature < 1 and abs(shift) < 1
+    wrong_way = decisions(torch.tensor([[0.0, -2, -9, -9], [2.0, 4, -9, -9]]).repeat(50, 1), torch.tensor([1, 0] * 50))
+    assert fit_calibration(wrong_way, PLAIN)[0] == pytest.approx(HIGHEST)
 
 
-def test_nothing_right_leaves_it_at_one(caplog: pytest.LogCaptureFixture) -> None:
-    assert fit_temperature(decisions(torch.randn(5, 4), torch.zeros(5, dtype=torch.long))) == 1.0
-    assert "no right pair" in caplog.text
+def test_nothing_right_leaves_the_scores_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
+    assert fit_calibration(decisions(torch.randn(5, 4), torch.zeros(5, dtype=torch.long)), PLAIN) == (1.0, 0.0)
+    assert "no right triplet" in caplog.text
 
 
 def test_pairs_that_do_not_exist_do_not_count() -> None:
     logits, classes = sampled(1.7, count=300)
     ((pairs, aspects, opinions, gold),) = decisions(logits, classes)
     exists = torch.arange(300)[:, None] < 150
-    found = fit_temperature([PairDecisions(pairs, (aspects[0], exists), opinions, gold)])
-    assert found == pytest.approx(fit_temperature(decisions(logits[:150], classes[:150])))
+    found = fit_calibration([PairDecisions(pairs, (aspects[0], exists), opinions, gold)], PLAIN)
+    assert found == pytest.approx(fit_calibration(decisions(logits[:150], classes[:150]), PLAIN))
+
+
+def test_what_the_model_was_calibrated_to_before_does_not_matter() -> None:
+    made, fitted = two_classes(0.6, -0.8, count=500), D2E2SConfig(max_triplets=32, temperature=3.0, score_shift=2.0)
+    assert fit_calibration(made, fitted) == fit_calibration(made, PLAIN)
 
 
 # --- calibration error ------------------------------------------------------------------------------------
@@ -106,9 +134,11 @@ def test_error_of_certainties() -> None:
     assert calibration_error([], []) == 0
 
 
-def test_temperature_lowers_the_error_of_an_overconfident_model() -> None:
-    made = decisions(*sampled(3.0))
-    figures = calibration_figures(made, D2E2SConfig(temperature=fit_temperature(made), max_triplets=32))
+@pytest.mark.parametrize("made", [decisions(*sampled(3.0)), two_classes(0.5, -2.0)])
+def test_calibration_lowers_the_error_of_an_overconfident_model(made: list[PairDecisions]) -> None:
+    temperature, shift = fit_calibration(made, PLAIN)
+    config = D2E2SConfig(max_triplets=32, temperature=temperature, score_shift=shift, decision_threshold=0.3)
+    figures = calibration_figures(made, config)
     assert figures["ece_before"] > 0.15 and figures["ece_after"] < 0.02 and figures["ece_returned"] < 0.05
 
 
@@ -118,7 +148,7 @@ def test_temperature_lowers_the_error_of_an_overconfident_model() -> None:
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     folder, processor = tiny_bert(tmp_path_factory.mktemp("bert"))
-    return small_model(folder, ("tin", "basic", "basic"), temperature=1.6), inputs_of(processor)
+    return small_model(folder, ("tin", "basic", "basic"), temperature=1.6, score_shift=-0.7), inputs_of(processor)
 
 
 def test_decisions_are_the_pairs_that_the_model_weighs_up(case: tuple[Any, Any]) -> None:

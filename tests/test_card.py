@@ -30,7 +30,8 @@ def figures(seed: int = 42, f1: float = 0.5, **more: Any) -> dict[str, Any]:
         for measure in MEASURES
     }
     values |= {"test_triplet_f1_NEU": 0.0625, "test_triplet_f1_POS": 0.75, "test_triplet_f1_multi_word": 0.25}
-    values |= {"eval_threshold": 0.375, "decision_threshold": 0.375, "temperature": 1.5, "seed": seed}
+    values |= {"eval_threshold": 0.375, "decision_threshold": 0.375, "seed": seed}
+    values |= {"temperature": 1.5, "score_shift": -0.25}
     values |= {f"test_ece_{name}": value for name, value in (("before", 0.04), ("after", 0.03), ("returned", 0.02))}
     values |= {"test_samples_per_second": 87.6, "train_runtime": 90.0, "device": "cpu", "processes": 2}
     values |= {"parameters": 1234567, "encoder_parameters": 1000000, "versions": {"torch": "9.9"}}
@@ -64,7 +65,7 @@ def test_every_figure_is_that_of_the_results_file(run: Run) -> None:
         assert text in card.text
     for text in (
         "(0.3750)",
-        "T = 1.500",
+        "(temperature 1.500, shift -0.250)",
         "test 0.0400 before, after 0.0300 (0.0200",
         "88 sentences a second",
         "1.5 minutes",

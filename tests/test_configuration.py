@@ -55,6 +55,7 @@ def test_choices_are_checked_on_assignment() -> None:
         ({"max_candidates": 0}, "max_candidates must be greater than 0"),
         ({"contrastive_temperature": 0.0}, "contrastive_temperature must be greater than 0"),
         ({"temperature": -1.0}, "temperature must be greater than 0"),
+        ({"score_shift": float("nan")}, "score_shift must be a number"),
         ({"dropout": 1.5}, r"dropout must lie in \[0, 1\], got 1.5"),
         ({"decision_threshold": -0.1}, r"decision_threshold must lie in \[0, 1\]"),
         ({"predicted_graph_rate": 2.0}, r"predicted_graph_rate must lie in \[0, 1\]"),

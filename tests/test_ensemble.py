@@ -95,11 +95,11 @@ def test_one_checkpoint_holds_them(models: list[D2E2SForTripletExtraction], inpu
 
 
 def test_it_forgets_what_its_models_chose_on_dev(tiny: tuple[Path, D2E2SProcessor]) -> None:
-    pair = [
-        small_model(tiny[0], CHOICE, seed, decision_threshold=0.1 * seed, temperature=1.0 + seed) for seed in (1, 2)
-    ]
+    chosen = [{"decision_threshold": 0.1 * x, "temperature": 1.0 + x, "score_shift": x / 2} for x in (1, 2)]
+    pair = [small_model(tiny[0], CHOICE, seed, **fields) for seed, fields in enumerate(chosen)]
     config = D2E2SForTripletExtraction.ensemble_of(pair).config
-    assert (config.decision_threshold, config.temperature, config.ensemble_size) == (0.5, 1.0, 2)
+    assert (config.decision_threshold, config.temperature, config.score_shift) == (0.5, 1.0, 0.0)
+    assert config.ensemble_size == 2
     assert [model.config.ensemble_size for model in pair] == [1, 1]
 
 

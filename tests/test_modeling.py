@@ -100,6 +100,7 @@ def test_equals_literal(choice: Choice, folder: Path, everything: Any) -> None:
         {"parser_loss_weight": 0.0},
         {"deprel_labels": []},
         {"decision_threshold": 0.6, "temperature": 0.5},
+        {"decision_threshold": 0.3, "temperature": 1.5, "score_shift": -1.0},
         {"max_triplets": 3, "max_candidates": 2},
         {"allow_overlaps": True},
         {"sentiment_labels": ["POS", "NEG", "NEU", "MIXED"]},

@@ -23,7 +23,7 @@ from tiny_runs import launch, main
 
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline
 from d2e2s.data_scripts.records import read_records, write_records
-from d2e2s.evaluation.calibration import calibration_figures, fit_temperature, pair_decisions
+from d2e2s.evaluation.calibration import calibration_figures, fit_calibration, pair_decisions
 from d2e2s.evaluation.results import FOUND_OUT
 from d2e2s.evaluation.syntax import evaluate_parser
 from d2e2s.evaluation.thresholds import choose_threshold, keep_confident, to_triplets
@@ -535,10 +535,11 @@ def test_saved_model_gives_the_predictions_of_the_run(finished: Path) -> None:
         assert mine == {(*t["aspect"], t["opinion"][0], t["sentiment"]) for t in record["predicted_triplets"]}
 
 
-def test_temperature_of_dev_is_saved_and_used(finished: Path) -> None:
-    """The scores of the predictions are those of the pair logits at the temperature that dev likes best."""
+def test_calibration_of_dev_is_saved_and_used(finished: Path) -> None:
+    """The scores of the predictions are those of the pair logits at the calibration that dev likes best."""
     figures, config = figures_of(finished), json.loads((finished / "config.json").read_text())
     assert figures["temperature"] == config["temperature"] != 1
+    assert figures["score_shift"] == config["score_shift"] != 0
     names = (
         "eval_ece_before",
         *(f"{prefix}_ece_{name}" for prefix in ("eval", "test") for name in ("after", "returned")),
@@ -549,7 +550,8 @@ def test_temperature_of_dev_is_saved_and_used(finished: Path) -> None:
     records = read_records(finished / "predictions_dev.jsonl")
     columns = ([record[key] for record in records] for key in ("tokens", "heads", "deprels", "triplets"))
     decisions = pair_decisions(model, [processor(*columns)])
-    assert fit_temperature(decisions) == pytest.approx(figures["temperature"], rel=1e-4)
+    fitted = (figures["temperature"], figures["score_shift"])
+    assert fit_calibration(decisions, model.config) == pytest.approx(fitted, rel=1e-3)
     expected = calibration_figures(decisions, model.config)
     assert {name: figures[f"eval_{name}"] for name in expected} == pytest.approx(expected, abs=1e-5)
 

@@ -21,6 +21,7 @@ from d2e2s import (
 )
 from d2e2s.checkpoints import check, load_checkpoint
 from d2e2s.data_scripts.records import read_records, write_records
+from d2e2s.ensemble_d2e2s import CHOSEN_ON_DEV
 from d2e2s.errors import UserError
 from d2e2s.hub import check_pushable
 from d2e2s.labels_d2e2s import SENTIMENTS
@@ -65,8 +66,8 @@ def results(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
 
 
-def chosen(model: D2E2SForTripletExtraction) -> tuple[float, float]:
-    return model.config.decision_threshold, model.config.temperature
+def chosen(model: D2E2SForTripletExtraction) -> tuple[float, ...]:
+    return model.config.decision_threshold, model.config.temperature, model.config.score_shift
 
 
 def test_training_leaves_a_finished_folder(trained: TripletTrainer) -> None:
@@ -76,7 +77,7 @@ def test_training_leaves_a_finished_folder(trained: TripletTrainer) -> None:
     assert figures["train_sentences"] == 24 and figures["dev_sentences"] == 12
     assert check(out) == ["model.safetensors"] and check_pushable(out) is None  # as `d2e2s push` asks
     model, _ = load_checkpoint(str(out))
-    assert chosen(model) == chosen(trained.model) == (figures["decision_threshold"], figures["temperature"])
+    assert chosen(model) == chosen(trained.model) == tuple(figures[name] for name in CHOSEN_ON_DEV)
     assert figures["eval_threshold"] == figures["decision_threshold"]
     card = (out / "README.md").read_text(encoding="utf-8")
     assert f"{100 * figures['eval_triplet_f1']:.2f}" in card
@@ -95,7 +96,7 @@ def test_the_same_arguments_give_the_same_figures_as_the_command(
         name: by_command[name] for name in measured
     }
     assert by_command["test_sentences"] == by_python["test_sentences"] == 13
-    for name in ("eval_triplet_f1", "decision_threshold", "temperature", "train_loss"):
+    for name in ("eval_triplet_f1", *CHOSEN_ON_DEV, "train_loss"):
         assert by_command[name] == trained.figures[name]
 
 

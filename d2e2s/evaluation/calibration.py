@@ -1,14 +1,13 @@
-"""Scores that mean something: one temperature, fitted on dev, and the calibration error before and after it.
+"""Scores that mean something: temperature and shift, fitted on dev, and the calibration error before and after them.
 
-Guo et al. 2017, "On Calibration of Modern Neural Networks": logits are divided by a temperature T that minimises the
-negative log-likelihood of held-out decisions.
+Platt 1999: of the triplets that are decoded, the log-odds are scaled and shifted so that a score is the share of right
+ones among all of that score. The scale is a temperature of the logits (Guo et al. 2017).
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,20 +20,20 @@ from torch import Tensor
 from ..configuration_d2e2s import D2E2SConfig
 from ..labels_d2e2s import IGNORED
 from ..modeling_d2e2s import D2E2SForTripletExtraction
-from ..spans_d2e2s import candidate_counts, decode, pair_labels, span_mask
+from ..spans_d2e2s import candidate_counts, decode, span_mask
 from .thresholds import Rows, Scores
 
 logger = logging.getLogger("d2e2s")
 
 BINS = 15
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures
-HALVINGS = 40
+ROUNDS = 4  # sentiments share a softmax, so that a temperature scales log-odds but nearly; each round comes nearer
 
 Spans = tuple[Tensor, Tensor]
 
 
 class PairDecisions(NamedTuple):
-    """What a model has to decide on one batch, before any temperature.
+    """What a model has to decide on one batch, before its scores are calibrated.
 
     Attributes:
         logits: `(B, K, L, 1 + sentiments)` of each candidate pair.
@@ -68,46 +67,46 @@ def _exists(candidates: Tensor, counts: Tensor) -> Tensor:
     return torch.arange(candidates.shape[1], device=candidates.device) < counts[:, None]
 
 
-def fit_temperature(decisions: Sequence[PairDecisions]) -> float:
-    """The temperature with the lowest negative log-likelihood of all pair decisions, within [0.05, 20].
+def fit_calibration(decisions: Sequence[PairDecisions], config: D2E2SConfig) -> tuple[float, float]:
+    """The temperature and the shift by which decoded scores are most likely, of a model with that configuration.
 
-    The likelihood is concave in 1 / T, so halving the range by the sign of its slope finds the only optimum. Without
-    any right pair there is nothing to learn from, and it is 1.
+    Temperature alone, fitted to all pairs, leaves what is returned overconfident: most pairs are easy negatives, and of
+    those that look right the best are chosen. Without any right triplet there is nothing to learn from: (1, 0).
     """
-    logits, labels = _flat(decisions)
-    if not labels.any():
-        logger.warning("calibration: no right pair among the candidates on dev; the temperature stays 1")
-        return 1.0
-    low, high = LOWEST, HIGHEST
-    for _ in range(HALVINGS):
-        middle = math.sqrt(low * high)
-        too_cold = _slope(logits, labels, 1 / middle) > 0
-        low, high = (middle, high) if too_cold else (low, middle)
-    return math.sqrt(low * high)
+    config = copy.copy(config)
+    config.temperature, config.score_shift = 1.0, 0.0
+    if not judged(*decoded(decisions, config))[1].any():
+        logger.warning("calibration: no right triplet among the candidates on dev; the scores stay as they are")
+        return 1.0, 0.0
+    shift = 0.0
+    for _ in range(ROUNDS):
+        scale, shift = _platt(*judged(*decoded(decisions, config)))
+        config.temperature = min(max(config.temperature / max(scale, 1e-9), LOWEST), HIGHEST)
+    return config.temperature, shift
 
 
-def _flat(decisions: Sequence[PairDecisions]) -> tuple[Tensor, Tensor]:
-    """Logits `(P, 1 + sentiments)` and classes `(P,)` of the pairs that exist."""
-    logits, labels = [], []
-    for pairs, (aspects, aspect_exists), (opinions, opinion_exists), gold in decisions:
-        exists = aspect_exists[:, :, None] & opinion_exists[:, None]
-        logits.append(pairs[exists].double())
-        labels.append(pair_labels(gold, aspects, opinions)[exists])
-    return torch.cat(logits), torch.cat(labels)
+def _platt(scores: Scores, right: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Scale and shift of the scores' log-odds with the lowest cross-entropy against Platt's (1999) soft targets."""
+    odds = torch.from_numpy(scores).double().logit(eps=1e-7)
+    hits, targets = right.sum(), torch.from_numpy(right).double()
+    targets = targets * (hits + 1) / (hits + 2) + (1 - targets) / (len(right) - hits + 2)
+    found = torch.zeros(2, dtype=torch.float64, requires_grad=True)  # log of the scale, shift
+    search = torch.optim.LBFGS([found], max_iter=100, tolerance_change=1e-12, line_search_fn="strong_wolfe")
 
+    def loss() -> Tensor:
+        search.zero_grad()
+        value = F.binary_cross_entropy_with_logits(odds * found[0].exp() + found[1], targets)
+        value.backward()
+        return value
 
-def _slope(logits: Tensor, labels: Tensor, inverse: float) -> float:
-    """Derivative of the negative log-likelihood by the inverse temperature: expected logit minus that of the truth."""
-    expected = ((logits * inverse).softmax(-1) * logits).sum(-1)
-    return float((expected - logits.gather(1, labels[:, None])[:, 0]).sum())
+    search.step(loss)  # type: ignore[arg-type]
+    return found[0].exp().item(), found[1].item()
 
 
 def decoded(decisions: Sequence[PairDecisions], config: D2E2SConfig) -> tuple[Rows, Scores, Rows]:
     """What the model decodes from its decisions, whatever the score: rows (S, K, 5), scores (S, K), gold (S, M, 5)."""
-    batches = [
-        (*decode(logits, aspects, opinions, config.max_triplets, 0.0, config.temperature, config.allow_overlaps), gold)
-        for logits, aspects, opinions, gold in decisions
-    ]
+    options = (config.max_triplets, 0.0, config.temperature, config.score_shift, config.allow_overlaps)
+    batches = [(*decode(logits, aspects, opinions, *options), gold) for logits, aspects, opinions, gold in decisions]
     rows, scores, gold = (_joined(parts) for parts in zip(*batches, strict=True))
     return rows, scores, gold
 
@@ -133,6 +132,14 @@ def calibration_error(scores: npt.ArrayLike, right: npt.ArrayLike, bins: int = B
     return float(np.abs(gaps).sum() / max(1, len(scores)))
 
 
+def judged(rows: Rows, scores: Scores, gold: Rows) -> tuple[Scores, npt.NDArray[np.bool_]]:
+    """The scores of all candidates (S, K, 5) that are no padding, `(n,)`, and which of them are gold (S, M, 5)."""
+    rows, scores, gold = np.asarray(rows), np.asarray(scores), np.asarray(gold)
+    exists = scores >= 0
+    right = (rows[:, :, None] == gold[:, None]).all(-1).any(-1)
+    return scores[exists].astype(float), right[exists]
+
+
 def calibration_of(rows: Rows, scores: Scores, gold: Rows, threshold: float) -> dict[str, float]:
     """Calibration errors of candidates (S, K, 5) with scores (S, K) against gold (S, M, 5).
 
@@ -140,10 +147,7 @@ def calibration_of(rows: Rows, scores: Scores, gold: Rows, threshold: float) -> 
         `ece_after`, of all decoded candidates (most have scores near 0), and `ece_returned` of those that reach the
         threshold, which are the ones a user sees.
     """
-    rows, scores, gold = np.asarray(rows), np.asarray(scores), np.asarray(gold)
-    exists = scores >= 0
-    right = (rows[:, :, None] == gold[:, None]).all(-1).any(-1)[exists]
-    found = scores[exists].astype(float)
+    found, right = judged(rows, scores, gold)
     returned = found >= threshold
     return {
         "ece_after": calibration_error(found, right),
@@ -152,9 +156,9 @@ def calibration_of(rows: Rows, scores: Scores, gold: Rows, threshold: float) -> 
 
 
 def calibration_figures(decisions: Sequence[PairDecisions], config: D2E2SConfig) -> dict[str, float]:
-    """`calibration_of` the model's decisions, and `ece_before` its temperature."""
+    """`calibration_of` the model's decisions, and `ece_before`, that of its own probabilities."""
     cold = copy.copy(config)
-    cold.temperature = 1.0
+    cold.temperature, cold.score_shift = 1.0, 0.0
     rows, scores, gold = decoded(decisions, cold)
     before = calibration_of(rows, scores, gold, 0.0)["ece_after"]
     return {"ece_before": before, **calibration_of(*decoded(decisions, config), config.decision_threshold)}

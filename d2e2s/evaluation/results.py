@@ -31,7 +31,7 @@ CHOICES = ("fusion_type", "semantic_gcn", "syntactic_gcn")
 # Fields of the configuration that a run finds out for itself, and what is no choice.
 FOUND_OUT = (
     "encoder_config", "deprel_labels", "others", "sentiment_labels", "decision_threshold", "temperature",
-    "format_version",
+    "score_shift", "format_version",
 )  # fmt: skip
 MODEL_FIELDS = tuple(
     name

@@ -318,7 +318,7 @@ def _chosen_on_dev(figures: Figures) -> str:
 
 
 def _before(figures: Figures, prefix: str) -> str:
-    """The error without the temperature, where it was measured: on dev."""
+    """The error of the model's own probabilities, where it was measured: on dev."""
     key = f"{prefix}_ece_before"
     return f"{figures[key]:.4f} before, after " if key in figures else ""
 
@@ -331,8 +331,10 @@ def calibration(figures: Figures) -> list[str]:
         for prefix, split in SPLITS.items()
         if f"{prefix}_ece_after" in figures
     ]
-    fitted = f" (T = {figures['temperature']:.3f})" if "temperature" in figures else ""
-    text = f"Scores are calibrated on dev by one temperature{fitted}. Expected calibration error of the candidate "
+    fitted = ""
+    if "score_shift" in figures:  # not in results of before
+        fitted = f" (temperature {figures['temperature']:.3f}, shift {figures['score_shift']:.3f})"
+    text = f"Scores are calibrated on dev{fitted}. Expected calibration error of the candidate "
     return [f"{text}triplets, 15 bins: {'; '.join(errors)}."] if errors else []
 
 

@@ -283,7 +283,7 @@ def details(run: Run) -> list[tuple[str, Any]]:
     rows = {f"--{name}": value for name, value in arguments["config"].items()}
     if "ensemble_size" not in figures:  # what it was made with is not what its models were trained with
         rows |= {f"--{name}": value for name, value in trained_with(figures).items()}
-    names = ("ensemble_size", "parameters", "encoder_parameters", "device", "processes", "temperature")
+    names = ("ensemble_size", "parameters", "encoder_parameters", "device", "processes", "temperature", "score_shift")
     rows |= {name: figures.get(name) for name in names}
     for split in ("train", "dev", "test"):
         rows |= {f"{split} {name}": figures.get(f"{split}_{name}") for name in ("sentences", "triplets")}

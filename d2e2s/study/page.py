@@ -21,7 +21,7 @@ TESTS = ["difference", "95 % interval", "p, sentences", "p, bootstrap", "p, seed
 
 METHOD = f"""## How it is measured
 
-Every run trains on the whole train split; the whole dev split selects its epoch, its temperature and its decision
+Every run trains on the whole train split; the whole dev split selects its epoch, its calibration and its decision
 threshold; the whole test split is scored once, with those. ± is the standard deviation over seeds, the interval the
 95 % interval of the mean (Student's t, with the standard deviation that is pooled over all rows of the data set: two or
 three runs of a row alone could not tell). F1 in percent, differences in points of F1.

@@ -19,7 +19,7 @@ from .data import SPLITS, load_splits, read_file, read_trees, records_of, trees_
 from .models import Model, build_model, continue_from, join
 from .output_folder import check_vacant, find_checkpoint
 from .record import Figures, Told
-from .scoring import calibrate, format_prediction, predictions_file, score, score_syntax
+from .scoring import calibrate, chosen_on_dev, format_prediction, predictions_file, score, score_syntax
 from .trainer import TripletTrainer
 
 logger = logging.getLogger("d2e2s")
@@ -55,8 +55,7 @@ def run(arguments: Arguments) -> Figures:
         trainer.describe()
         if "dev" in splits:
             trainer.figures |= _score_dev(trainer, training.choose_threshold)
-    config = trainer.model.config
-    trainer.figures |= {"decision_threshold": config.decision_threshold, "temperature": config.temperature}
+    trainer.figures |= chosen_on_dev(trainer.model.config)
     if training.do_predict:
         trainer.figures |= _score_test(trainer, splits["test"], arguments.data.show_predictions)
     trainer.figures |= score_syntax(trainer, treebank)
@@ -156,12 +155,12 @@ def _check_parser(arguments: Arguments, config: D2E2SConfig) -> None:
 def _score_dev(trainer: TripletTrainer, anew: bool) -> Figures:
     """Figures of dev for a checkpoint that stays as it is; a threshold chosen on what is scored would flatter it."""
     if anew:
-        return calibrate(trainer, trainer.records.get("dev"), temperature=False)
+        return calibrate(trainer, trainer.records.get("dev"), anew=False)
     return score(trainer, trainer.eval_dataset, trainer.records.get("dev"), "eval", "dev")
 
 
 def _score_test(trainer: TripletTrainer, records: Sequence[Record], show: int) -> Figures:
-    """Score test, once, at the temperature and the threshold that dev chose; print some of it."""
+    """Score test, once, at the calibration and the threshold that dev chose; print some of it."""
     figures = trainer.score(records, "test")
     if show and trainer.is_world_process_zero():
         for record in read_records(predictions_file(Path(str(trainer.args.output_dir)), "test"))[:show]:

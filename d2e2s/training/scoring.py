@@ -1,4 +1,4 @@
-"""Dev decides temperature and threshold; then test is scored, with the heads that are given and without."""
+"""Dev decides calibration and threshold; then test is scored, with the heads that are given and without."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from typing import Any
 import datasets
 import numpy as np
 
+from ..configuration_d2e2s import D2E2SConfig
 from ..data_scripts.records import Record, write_records
-from ..evaluation.calibration import calibration_figures, decoded, fit_temperature, pair_decisions
+from ..ensemble_d2e2s import CHOSEN_ON_DEV
+from ..evaluation.calibration import calibration_figures, decoded, fit_calibration, pair_decisions
 from ..evaluation.syntax import evaluate_parser
 from ..evaluation.thresholds import choose_threshold, to_triplets, triplet_figures
 from .record import Figures
 
 
-def calibrate(trainer: Any, records: Sequence[Record] | None, temperature: bool = True) -> Figures:
-    """Fit the model's temperature, then its decision threshold, on the trainer's dev set, in one pass over it.
+def calibrate(trainer: Any, records: Sequence[Record] | None, anew: bool = True) -> Figures:
+    """Fit the calibration of the model's scores, then its decision threshold, in one pass over the trainer's dev set.
 
     Args:
         records: those of dev, for `predictions_dev.jsonl`; None writes none.
-        temperature: False leaves that as it is.
+        anew: False leaves the calibration as it is.
 
     Returns:
-        the figures of dev (`eval_*`), `temperature` and `decision_threshold`.
+        the figures of dev (`eval_*`), and those of `chosen_on_dev`.
     """
     model, dataset = trainer.model, trainer.eval_dataset
     config = model.config
     with trainer.evaluation_precision():
         decisions = pair_decisions(model, trainer.batches(dataset))
-    if temperature:
-        config.temperature = fit_temperature(decisions)
+    if anew:
+        config.temperature, config.score_shift = fit_calibration(decisions, config)
     order = np.argsort(trainer.longest_first(dataset), kind="stable")
     rows, scores, gold = decoded(decisions, config)
     rows, scores, gold = rows[order], scores[order], gold[order]
@@ -41,13 +43,18 @@ def calibrate(trainer: Any, records: Sequence[Record] | None, temperature: bool 
     figures = {f"eval_{name}": value for name, value in found.items()}
     trainer.log_metrics("eval", figures)
     write_predictions(trainer, records, rows, scores, "dev")
-    return {**figures, "temperature": config.temperature, "decision_threshold": config.decision_threshold}
+    return {**figures, **chosen_on_dev(config)}
+
+
+def chosen_on_dev(config: D2E2SConfig) -> Figures:
+    """What of a model's configuration its dev set has chosen."""
+    return {name: getattr(config, name) for name in CHOSEN_ON_DEV}
 
 
 def score(
     trainer: Any, dataset: datasets.Dataset, records: Sequence[Record] | None, prefix: str, split: str | None = None
 ) -> Figures:
-    """Figures of a set at the model's temperature and threshold, its predictions in `predictions_SPLIT.jsonl`.
+    """Figures of a set at the model's calibration and threshold, its predictions in `predictions_SPLIT.jsonl`.
 
     Args:
         dataset: the model's inputs. records: the same sentences; None writes no predictions.

@@ -71,7 +71,7 @@ class TripletTrainer(StepTrainer):
 
     Data sets hold records (`datasets` splits, or lists), which it tokenises, or features that a processor has made of
     them. A sentence whose `triplets` are None trains the parser only. `train()` ends with a finished folder: the model
-    with the temperature and the decision threshold that `eval_dataset` has chosen, its figures (`all_results.json`),
+    with the calibration and the decision threshold that `eval_dataset` has chosen, its figures (`all_results.json`),
     its card and checksums. `evaluate` of any other set leaves the model as it is, and adds its figures to these.
 
     Args:
@@ -124,7 +124,7 @@ class TripletTrainer(StepTrainer):
         train, dev = self._features(train_dataset, "train"), self._features(eval_dataset, "dev")
         if args.eval_strategy != IntervalStrategy.NO and dev is None and train is not None:
             raise UserError(
-                "eval_dataset chooses epoch, temperature and threshold: give one, or train without "
+                "eval_dataset chooses epoch, calibration and threshold: give one, or train without "
                 '(eval_strategy="no", load_best_model_at_end=False)'
             )
         if args.early_stopping_patience is not None and args.eval_strategy == IntervalStrategy.NO:
@@ -228,7 +228,7 @@ class TripletTrainer(StepTrainer):
         return checkpoint
 
     def finish(self, figures: Figures | None = None) -> None:
-        """Let dev decide temperature and threshold, and leave the model with figures and card in the output folder.
+        """Let dev decide calibration and threshold, and leave the model with figures and card in the output folder.
 
         `train` calls this. Without training it is for what is made of trained models: an ensemble.
         """
@@ -290,7 +290,7 @@ class TripletTrainer(StepTrainer):
         return metrics
 
     def score(self, rows: Any, name: str) -> Figures:
-        """Sizes and figures of a set at the model's own temperature and threshold.
+        """Sizes and figures of a set at the model's own calibration and threshold.
 
         Once the model is finished, its predictions go into `predictions_NAME.jsonl`, if the set was given as records.
         """
