@@ -3,7 +3,7 @@
     python -m benchmarks.speed --encoder_name_or_path all-MiniLM-L6-v2 --data data/14res/test.jsonl \
         --out results/speed.json --page docs/speed.md
 
-writes medians, ratios with their spread and peak memory as JSON, a plot beside it, and the page's tables.
+writes medians, ratios with their spread and peak memory as JSON, and the page's tables.
 """
 
 from __future__ import annotations
@@ -13,15 +13,10 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import torch
 import transformers
-from matplotlib import pyplot
 
 from . import memory, raw_text
 from .reference import literal_forward
@@ -162,7 +157,7 @@ def throughput(work: Workload, times: Mapping[str, Times]) -> dict[str, float]:
     return found | {"raw_text": sentences / statistics.median(times["raw_text"]["raw_text"])}
 
 
-# --- tables and the plot
+# --- tables
 
 
 GOALS = {
@@ -237,24 +232,6 @@ def on_gpu(result: Mapping[str, Any]) -> bool:
     return "gpu" in result["environment"]
 
 
-def plot(result: Mapping[str, Any], path: Path) -> None:
-    """A bar for each ratio with its quartiles."""
-    names = sorted(result["ratios"], key=result["ratios"].__getitem__)
-    values = [result["ratios"][name] for name in names]
-    lows, highs = zip(*(result["quartiles"][name] for name in names), strict=True)
-    errors = [
-        [max(0.0, value - low) for value, low in zip(values, lows, strict=True)],
-        [max(0.0, high - value) for value, high in zip(values, highs, strict=True)],
-    ]
-    figure, axes = pyplot.subplots(figsize=(8, 0.3 * len(names) + 1), layout="constrained")
-    axes.barh(names, values, xerr=errors, color="#4c78a8", height=0.7)
-    axes.axvline(1, color="black", linewidth=1)
-    axes.set_xscale("log")
-    axes.set_xlabel("times the bare encoder")
-    figure.savefig(path)
-    pyplot.close(figure)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
@@ -269,7 +246,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     transformers.logging.disable_progress_bar()
     result = measure(Workload.load(options), arguments)
     write_json(options.out, result)
-    plot(result, options.out.with_suffix(".svg"))
     show(section(result), options.page, "speed-gpu" if on_gpu(result) else "speed")
 
 

@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--encoder_name_or_path", default="all-MiniLM-L6-v2")
     add("--random_encoder", metavar="LAYERSxWIDTH", help="random weights of this size instead, e.g. 12x768")
     add("--data", type=Path, required=True, help="JSONL of records")
-    add("--out", type=Path, required=True, help="JSON of the results; a plot is written beside it")
+    add("--out", type=Path, required=True, help="JSON of the results")
     add("--device", type=torch.device, default=torch.device("cpu"))
     add("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="autocast, if not float32")
     add("--batch_size", type=int, default=16)
