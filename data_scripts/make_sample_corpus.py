@@ -99,11 +99,11 @@ class Grammar:
         items = [item.split("/") for item in text.split()]
         parts = [self.fill(item[0]) for item in items]
         anchors = [next(word for word in part if word.head is None) for part in parts]
-        main = next(number for number, item in enumerate(items, start=1) if len(item) == 1)
+        main = next(anchor for anchor, item in zip(anchors, items, strict=True) if len(item) == 1)
         for anchor, (_, *relation) in zip(anchors, items, strict=True):
             if relation:
-                anchor.deprel, head = [*relation, main][:2]
-                anchor.head = anchors[int(head) - 1]
+                anchor.deprel = relation[0]
+                anchor.head = anchors[int(relation[1]) - 1] if len(relation) > 1 else main
         return [word for part in parts for word in part]
 
     def fill(self, form: str) -> list[Word]:
