@@ -16,9 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import torch
-import transformers
-
 from .report import markdown_table, show, write_json
 from .timing import command_line, environment, interleaved
 from .workload import MAIN, VARIANTS, Workload, add_options, bare_step, encode, evaluate, model_step
@@ -112,8 +109,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--axes", nargs="+", choices=tuple(AXES), default=tuple(AXES))
     parser.add_argument("--most_values", type=int, help="only the first values of each axis")
     options = parser.parse_args(argv)
-    torch.set_num_threads(options.threads)
-    transformers.logging.disable_progress_bar()
     points = {
         axis: [measure_point(options, axis, value) for value in AXES[axis][: options.most_values]]
         for axis in options.axes

@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 
 import torch
-import transformers
 
 from . import memory, raw_text
 from .reference import literal_forward
@@ -73,7 +72,8 @@ def raw_texts(work: Workload) -> tuple[Times, dict[str, float]]:
         "raw_text": [whole],
     }
     times = run(work, sides)
-    return times, raw_text.medians([raw_text.breakdown(work, extract) for _ in range(work.options.rounds)])
+    steps = [raw_text.breakdown(work, extract) for _ in range(work.options.rounds)]
+    return times, {step: statistics.median_high(each[step] for each in steps) for step in steps[0]}
 
 
 def literal(work: Workload) -> tuple[Times, Times]:
@@ -125,8 +125,8 @@ def measure(work: Workload, arguments: list[str]) -> dict[str, Any]:
     if work.options.literal_rounds:
         times["literal_train_step"], times["literal_evaluate"] = literal(work)
         for name in ("train_step", "evaluate"):
-            measured = against_bare(times[f"literal_{name}"], "")
-            ratios[f"{name}_literal"] = measured["literal"]
+            measured = times[f"literal_{name}"]
+            ratios[f"{name}_literal"] = ratio(measured["literal"], measured[BARE])
     peaks = {side: memory.measure(arguments, side) for side in work.options.memory_sides}
     return {
         "command": command_line(),
@@ -135,7 +135,6 @@ def measure(work: Workload, arguments: list[str]) -> dict[str, Any]:
         "sentences": len(work.records),
         "ratios": {name: value["ratio"] for name, value in ratios.items()},
         "quartiles": {name: [value["low"], value["high"]] for name, value in ratios.items()},
-        "peak_memory_gb": peaks[MAIN]["peak"] if MAIN in peaks else None,
         "memory_gb": peaks,
         "sentences_per_second": throughput(work, times),
         "raw_text_steps": steps,
@@ -242,8 +241,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory_sides", nargs="*", choices=sides, default=sides, help="whose peak memory to measure")
     arguments = sys.argv[1:] if argv is None else list(argv)
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    transformers.logging.disable_progress_bar()
     result = measure(Workload.load(options), arguments)
     write_json(options.out, result)
     show(section(result), options.page, "speed-gpu" if on_gpu(result) else "speed")
