@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 import torch
-import transformers
 
 from d2e2s.training.costs import peak_resident_bytes
 
@@ -42,8 +41,6 @@ def main() -> None:
     add_options(parser)
     parser.add_argument("--side", default=MAIN, choices=("bare", *VARIANTS))
     options, _ = parser.parse_known_args()
-    torch.set_num_threads(options.threads)
-    transformers.logging.disable_progress_bar()
     print(json.dumps(training_peak(Workload.load(options), options.side)))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
@@ -61,28 +61,19 @@ def breakdown(work: Workload, extract: TripletExtractionPipeline) -> dict[str, f
     """Seconds of each step of one run over all texts, `other` between them, and `total`."""
     spent = dict.fromkeys(STEPS, 0.0)
     owners = {"pipeline": extract, "processor": extract.processor}
-    with _timed(spent, owners, work.device), work.precision():
+    with ExitStack() as stack, work.precision():
+        for step, (owner, name) in STEPS.items():
+            timed = _timed(getattr(owners[owner], name), step, spent, work.device)
+            stack.enter_context(patch.object(owners[owner], name, timed))
         start = time.perf_counter()
         extract(texts(work))
         total = time.perf_counter() - start
     return {**spent, "other": total - sum(spent.values()), "total": total}
 
 
-@contextmanager
-def _timed(spent: dict[str, float], owners: dict[str, Any], device: torch.device) -> Iterator[None]:
-    """Add up what each step's method takes, by a timed version of it on the object itself."""
-    for step, (owner, name) in STEPS.items():
-        setattr(owners[owner], name, _watched(getattr(owners[owner], name), step, spent, device))
-    try:
-        yield
-    finally:
-        for owner, name in STEPS.values():
-            delattr(owners[owner], name)
+def _timed(method: Callable[..., Any], step: str, spent: dict[str, float], device: torch.device) -> Callable[..., Any]:
+    """A step's method, which adds what it takes."""
 
-
-def _watched(
-    method: Callable[..., Any], step: str, spent: dict[str, float], device: torch.device
-) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         start = time.perf_counter()
         result = method(*args, **kwargs)
@@ -91,8 +82,3 @@ def _watched(
         return result
 
     return run
-
-
-def medians(runs: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Median of each step over several runs."""
-    return {step: sorted(run[step] for run in runs)[len(runs) // 2] for step in runs[0]}

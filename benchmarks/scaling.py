@@ -14,15 +14,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-import matplotlib
-
-matplotlib.use("Agg")
-import torch
-import transformers
-from matplotlib import pyplot
 
 from .report import markdown_table, show, write_json
 from .timing import command_line, environment, interleaved
@@ -111,34 +103,12 @@ def section(result: Mapping[str, Any]) -> str:
     )
 
 
-def plot(result: Mapping[str, Any], path: Path) -> None:
-    """A panel for each axis, both scales logarithmic."""
-    figure, panels = pyplot.subplots(1, len(result["points"]), figsize=(14, 3.5), sharey=True, layout="constrained")
-    for panel, (axis, points) in zip(panels, result["points"].items(), strict=True):
-        x = [point[axis] for point in points]
-        for name, style in (
-            ("encoder_forward", "--"),
-            ("model_forward", "-"),
-            ("encoder_step", "--"),
-            ("model_step", "-"),
-        ):
-            color = "#4c78a8" if "forward" in name else "#e45756"
-            panel.plot(x, [1000 * point[name] for point in points], style, color=color, marker="o", label=name)
-        panel.set(xscale="log", yscale="log", xlabel=axis, xticks=x, xticklabels=x)
-    panels[0].set_ylabel("milliseconds a batch")
-    panels[0].legend()
-    figure.savefig(path)
-    pyplot.close(figure)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     parser.add_argument("--axes", nargs="+", choices=tuple(AXES), default=tuple(AXES))
     parser.add_argument("--most_values", type=int, help="only the first values of each axis")
     options = parser.parse_args(argv)
-    torch.set_num_threads(options.threads)
-    transformers.logging.disable_progress_bar()
     points = {
         axis: [measure_point(options, axis, value) for value in AXES[axis][: options.most_values]]
         for axis in options.axes
@@ -151,7 +121,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "points": points,
     }
     write_json(options.out, result)
-    plot(result, options.out.with_suffix(".svg"))
     show(section(result), options.page, "scaling")
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.speed --encoder_name_or_path all-MiniLM-L6-v2 --data data/14res/test.jsonl \
         --out results/speed.json --page docs/speed.md
 
-writes medians, ratios with their spread and peak memory as JSON, a plot beside it, and the page's tables.
+writes medians, ratios with their spread and peak memory as JSON, and the page's tables.
 """
 
 from __future__ import annotations
@@ -13,15 +13,9 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import torch
-import transformers
-from matplotlib import pyplot
 
 from . import memory, raw_text
 from .reference import literal_forward
@@ -78,7 +72,8 @@ def raw_texts(work: Workload) -> tuple[Times, dict[str, float]]:
         "raw_text": [whole],
     }
     times = run(work, sides)
-    return times, raw_text.medians([raw_text.breakdown(work, extract) for _ in range(work.options.rounds)])
+    steps = [raw_text.breakdown(work, extract) for _ in range(work.options.rounds)]
+    return times, {step: statistics.median_high(each[step] for each in steps) for step in steps[0]}
 
 
 def literal(work: Workload) -> tuple[Times, Times]:
@@ -130,8 +125,8 @@ def measure(work: Workload, arguments: list[str]) -> dict[str, Any]:
     if work.options.literal_rounds:
         times["literal_train_step"], times["literal_evaluate"] = literal(work)
         for name in ("train_step", "evaluate"):
-            measured = against_bare(times[f"literal_{name}"], "")
-            ratios[f"{name}_literal"] = measured["literal"]
+            measured = times[f"literal_{name}"]
+            ratios[f"{name}_literal"] = ratio(measured["literal"], measured[BARE])
     peaks = {side: memory.measure(arguments, side) for side in work.options.memory_sides}
     return {
         "command": command_line(),
@@ -140,7 +135,6 @@ def measure(work: Workload, arguments: list[str]) -> dict[str, Any]:
         "sentences": len(work.records),
         "ratios": {name: value["ratio"] for name, value in ratios.items()},
         "quartiles": {name: [value["low"], value["high"]] for name, value in ratios.items()},
-        "peak_memory_gb": peaks[MAIN]["peak"] if MAIN in peaks else None,
         "memory_gb": peaks,
         "sentences_per_second": throughput(work, times),
         "raw_text_steps": steps,
@@ -162,7 +156,7 @@ def throughput(work: Workload, times: Mapping[str, Times]) -> dict[str, float]:
     return found | {"raw_text": sentences / statistics.median(times["raw_text"]["raw_text"])}
 
 
-# --- tables and the plot
+# --- tables
 
 
 GOALS = {
@@ -237,24 +231,6 @@ def on_gpu(result: Mapping[str, Any]) -> bool:
     return "gpu" in result["environment"]
 
 
-def plot(result: Mapping[str, Any], path: Path) -> None:
-    """A bar for each ratio with its quartiles."""
-    names = sorted(result["ratios"], key=result["ratios"].__getitem__)
-    values = [result["ratios"][name] for name in names]
-    lows, highs = zip(*(result["quartiles"][name] for name in names), strict=True)
-    errors = [
-        [max(0.0, value - low) for value, low in zip(values, lows, strict=True)],
-        [max(0.0, high - value) for value, high in zip(values, highs, strict=True)],
-    ]
-    figure, axes = pyplot.subplots(figsize=(8, 0.3 * len(names) + 1), layout="constrained")
-    axes.barh(names, values, xerr=errors, color="#4c78a8", height=0.7)
-    axes.axvline(1, color="black", linewidth=1)
-    axes.set_xscale("log")
-    axes.set_xlabel("times the bare encoder")
-    figure.savefig(path)
-    pyplot.close(figure)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
@@ -265,11 +241,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory_sides", nargs="*", choices=sides, default=sides, help="whose peak memory to measure")
     arguments = sys.argv[1:] if argv is None else list(argv)
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    transformers.logging.disable_progress_bar()
     result = measure(Workload.load(options), arguments)
     write_json(options.out, result)
-    plot(result, options.out.with_suffix(".svg"))
     show(section(result), options.page, "speed-gpu" if on_gpu(result) else "speed")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
@@ -41,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--encoder_name_or_path", default="all-MiniLM-L6-v2")
     add("--random_encoder", metavar="LAYERSxWIDTH", help="random weights of this size instead, e.g. 12x768")
     add("--data", type=Path, required=True, help="JSONL of records")
-    add("--out", type=Path, required=True, help="JSON of the results; a plot is written beside it")
+    add("--out", type=Path, required=True, help="JSON of the results")
     add("--device", type=torch.device, default=torch.device("cpu"))
     add("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="autocast, if not float32")
     add("--batch_size", type=int, default=16)
@@ -70,6 +71,8 @@ class Workload:
 
     @classmethod
     def load(cls, options: argparse.Namespace) -> Workload:
+        torch.set_num_threads(options.threads)
+        transformers.logging.disable_progress_bar()
         encoder = resolve_encoder(options.encoder_name_or_path)
         records = read_records(options.data)
         labels = sorted({label for record in records for label in record.get("deprels") or ()})
@@ -106,16 +109,10 @@ class Workload:
     def model(self, **config: Any) -> D2E2SForTripletExtraction:
         """A new model of the configuration; the same weights each time."""
         torch.manual_seed(0)
+        config["deprel_labels"] = self.processor.deprel_labels
         if not self.options.random_encoder:
-            model = D2E2SForTripletExtraction.from_encoder(
-                self.encoder, deprel_labels=self.processor.deprel_labels, **config
-            )
-        else:
-            labels = self.processor.deprel_labels
-            model = D2E2SForTripletExtraction(
-                D2E2SConfig(encoder_config=self._random_config(), deprel_labels=labels, **config)
-            )
-        return self._placed(model)
+            return self._placed(D2E2SForTripletExtraction.from_encoder(self.encoder, **config))
+        return self._placed(D2E2SForTripletExtraction(D2E2SConfig(encoder_config=self._random_config(), **config)))
 
     def _encoder(self) -> PreTrainedModel:
         if self.options.random_encoder:
@@ -233,18 +230,12 @@ def _moved(triplet: Record, offset: int) -> Record:
 
 
 def _cut(whole: Record, start: int, end: int) -> Record:
-    heads = [head - start if start < head <= end else 0 for head in whole["heads"][start:end]]
-    inside = _inside(whole["triplets"], start, end)
+    spans = ((triplet, *triplet["aspect"], *triplet["opinion"]) for triplet in whole["triplets"])
     return {
         "tokens": whole["tokens"][start:end],
-        "heads": heads,
+        "heads": [head - start if start < head <= end else 0 for head in whole["heads"][start:end]],
         "deprels": whole["deprels"][start:end],
-        "triplets": [_moved(triplet, -start) for triplet in inside],
+        "triplets": [
+            _moved(triplet, -start) for triplet, *places in spans if start <= min(places) and max(places) <= end
+        ],
     }
-
-
-def _inside(triplets: Sequence[Record], start: int, end: int) -> Iterator[Record]:
-    for triplet in triplets:
-        places = (*triplet["aspect"], *triplet["opinion"])
-        if start <= min(places) and max(places) <= end:
-            yield triplet

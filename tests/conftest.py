@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from tiny_models import tiny_checkpoint
 
 from d2e2s import TripletExtractionPipeline
@@ -18,6 +19,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # The models of the tests are tiny: threads would only wait for one another.
 torch.set_num_threads(1)
+
+# `pytest tests/test_fuzz.py --hypothesis-profile long`
+settings.register_profile(
+    "long", max_examples=4000, deadline=None, derandomize=False, suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.fixture(scope="session")

@@ -54,11 +54,10 @@ def test_speed(options: list[str], tmp_path: Path) -> None:
     result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert set(RATIOS) <= set(result["ratios"]) and set(result["ratios"]) == set(result["quartiles"])
     assert all(math.isfinite(value) and value > 0 for value in result["ratios"].values())
-    assert 0 < result["memory_gb"]["cross_attention"]["before"] < result["peak_memory_gb"] < 50
+    assert 0 < result["memory_gb"]["cross_attention"]["before"] < result["memory_gb"]["cross_attention"]["peak"] < 50
     assert len(result["seconds"]["evaluate"]["bare"]) == 2 and result["sentences"] == 3
     assert set(result["raw_text_steps"]) == {"split", "tokenise", "collate", "model", "decode", "other", "total"}
     assert result["environment"]["threads"] == 1
-    assert (tmp_path / "result.svg").stat().st_size > 0
     written = page.read_text(encoding="utf-8")
     assert "old" not in written and "`cross_attention`" in written and written.endswith("<!-- speed:end -->\nafter\n")
 
@@ -72,7 +71,7 @@ def test_scaling(options: list[str], tmp_path: Path) -> None:
     assert [point["sentence_length"] for point in result["points"]["sentence_length"]] == [16, 32]
     assert [point["max_candidates"] for point in result["points"]["max_candidates"]] == [8, 16]
     assert all(point["model_step"] > 0 for points in result["points"].values() for point in points)
-    assert set(result["growth"]) == set(result["points"]) and (tmp_path / "result.svg").stat().st_size > 0
+    assert set(result["growth"]) == set(result["points"])
 
 
 def test_exponent() -> None:

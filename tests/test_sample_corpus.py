@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -54,8 +55,8 @@ def test_no_sentence_stands_twice(corpus: dict[str, list[dict]]) -> None:
 
 
 def test_test_has_clauses_and_words_that_training_never_showed(corpus: dict[str, list[dict]]) -> None:
-    clauses = make_sample_corpus.CLAUSES
-    assert not set(clauses["test"]) & set(clauses["train"] + clauses["dev"])
+    train, dev, test = (set(make_sample_corpus.Grammar(split, Random(0)).clauses) for split in SPLITS)
+    assert train < dev and not test & dev
     for role in ("aspect", "opinion"):
         seen, asked = terms(corpus["train"], role), terms(corpus["test"], role)
         assert len(asked - seen) > 10 and len(asked & seen) > 10

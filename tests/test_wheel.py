@@ -19,7 +19,8 @@ SOURCES = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "d2e2s", "data_
 INFO = f"d2e2s-{d2e2s.__version__}.dist-info"
 WITHIN = (
     *("py.typed", "cli.py", "modeling_d2e2s.py", "data_scripts/sample_corpus/train.jsonl", "metrics/aste/aste.py"),
-    *("demo/app.py", "reporting/templates/report.html.jinja", "data_scripts/practice_grammar.yaml"),
+    *("demo/app.py", "reporting/templates/report.html.jinja"),
+    *("data_scripts/practice_grammar.yaml", "data_scripts/sample_grammar.yaml"),
     *("reviews-en/model.safetensors", "reviews-en/README.md", "reviews-en/modeling_d2e2s.py"),
 )
 
