@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
 from .markdown import TEMPLATES
@@ -55,9 +55,11 @@ class Arc(NamedTuple):
 
 @cache
 def environment() -> Environment:
-    """The templates, all of them with escaping on."""
-    loader = FileSystemLoader(TEMPLATES)
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    """The templates, those of HTML with escaping on."""
+    loader, escaped = FileSystemLoader(TEMPLATES), select_autoescape(["html.jinja"])
+    return Environment(
+        loader=loader, autoescape=escaped, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
 
 
 def render(template: str, **values: Any) -> Markup:
