@@ -160,12 +160,15 @@ def page(run: Run, sentences: Sequence[str] | None = None) -> Markup:
         described=describe(run.figures),
         tiles=list(tiles(run)),
         curves=charts.learning_curves(run.history.get("log_history", []), run.history.get("best_global_step")),
-        score_charts=score_charts(run),
+        score_charts=[
+            charts.threshold_curve(analysis.threshold_curve(run.sentences), run.figures["decision_threshold"]),
+            charts.reliability_diagram(analysis.reliability(*analysis.scores_and_rights(run.sentences))),
+        ],
         group_charts=list(group_charts(run)),
         cards=[card(sentence, of_sentence) for sentence, of_sentence in zip(run.sentences, found, strict=True)],
         outcomes=OUTCOMES,
         counts=Counter(outcome.kind for of_sentence in found for outcome in of_sentence),
-        graphs=graphs(run, sentences) if run.model else [],
+        graphs=[drawn_graphs(run, record) for record in chosen(run.records, sentences)] if run.model else [],
         has_model=run.model is not None,
         details=details(run),
         version=__version__,
@@ -184,14 +187,6 @@ def tiles(run: Run) -> Iterator[tuple[str, str]]:
         value = run.figure(name)
         if value is not None:
             yield label, f"{value:.4f}"
-
-
-def score_charts(run: Run) -> list[Markup]:
-    """Curves over the threshold, and reliability."""
-    curve = analysis.threshold_curve(run.sentences)
-    bins = analysis.reliability(*analysis.scores_and_rights(run.sentences))
-    threshold = charts.threshold_curve(curve, run.figures["decision_threshold"])
-    return [threshold, charts.reliability_diagram(bins)]
 
 
 def group_charts(run: Run) -> Iterator[Markup]:
@@ -241,12 +236,12 @@ def _words(triplet: Triplet, tokens: Sequence[str]) -> str:
     return f"{' '.join(tokens[a:b])} | {' '.join(tokens[c:d])} | {sentiment}"
 
 
-def graphs(run: Run, ids: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Tree, semantic and syntactic graph of some sentences."""
-    return [drawn_graphs(run, record) for record in _chosen(run.records, ids)]
+def chosen(records: Sequence[Record], ids: Iterable[str] | None) -> list[Record]:
+    """The sentences of these ids; without any, short ones with many triplets.
 
-
-def _chosen(records: Sequence[Record], ids: Iterable[str] | None) -> list[Record]:
+    Raises:
+        UserError: an id that is not there.
+    """
     if ids is None:
         short = [record for record in records if len(record["tokens"]) <= GRAPH_WORDS]
         return sorted(short, key=lambda record: -len(record["triplets"]))[:GRAPHS]
