@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from d2e2s.data_scripts.documents import read_text
 from d2e2s.data_scripts.prepared import SplitReport
 from d2e2s.data_scripts.records import SENTIMENTS, RecordError
 
@@ -63,11 +64,6 @@ def is_inside(triplet: Mapping[str, Any], start: int, end: int) -> bool:
 def moved(triplet: Mapping[str, Any], offset: int) -> dict[str, Any]:
     """The triplet as it stands in a text that begins `offset` words later."""
     return {**triplet, **{role: [place - offset for place in triplet[role]] for role in ROLES}}
-
-
-def sentiment_words(labels: list[str]) -> dict[str, str]:
-    """The label of each word for a sentiment, in small letters; `labels` are further ones."""
-    return {**SENTIMENT_WORDS, **{label.lower(): label for label in labels}}
 
 
 def named_sentiment(word: object, where: str, words: Mapping[str, str] = SENTIMENT_WORDS) -> str:
@@ -175,15 +171,8 @@ def _span(indices: object, length: int, where: str, is_range: bool) -> list[int]
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file from 1; an empty last line is no line.
-
-    Raises:
-        RecordError: not UTF-8.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise RecordError(str(path), f"byte {error.start} is not UTF-8", "UTF-8 text") from None
+    """The lines of a text file from 1; an empty last line is no line. Errors as for `read_text`."""
+    lines = read_text(path).split("\n")
     yield from enumerate(lines if lines[-1] else lines[:-1], start=1)
 
 
@@ -198,7 +187,7 @@ class LineReader:
 
     def __init__(self, options: argparse.Namespace, report: SplitReport) -> None:
         self.implicit, self.on_error = options.implicit, options.on_error
-        self.words = sentiment_words(options.sentiments)
+        self.words = {**SENTIMENT_WORDS, **{label.lower(): label for label in options.sentiments}}
         self.report = report
 
     def __call__(self, line: str, key: str, where: str) -> Line:

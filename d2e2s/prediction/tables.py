@@ -101,6 +101,11 @@ def is_text(value: Any) -> bool:
     return is_words or isinstance(value, str) or is_blank(value)
 
 
+def text_of(value: str | list[str] | None) -> str:
+    """What `is_text` lets through as one string."""
+    return value if isinstance(value, str) else " ".join(value or ())
+
+
 def rows_of(batches: Iterable[Columns]) -> Iterator[dict[str, Any]]:
     """Columns to rows."""
     for batch in batches:

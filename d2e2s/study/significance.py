@@ -28,9 +28,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from ..data_scripts.prepared import flat
 from ..data_scripts.records import read_records
 from ..errors_d2e2s import UserError
-from ..evaluation.thresholds import Counts, Triplet, micro_f1, sentence_counts
+from ..evaluation.thresholds import Counts, micro_f1, sentence_counts
 
 # Standard deviation, and its degrees of freedom.
 Deviation = tuple[float, int]
@@ -78,13 +79,8 @@ def read_counts(path: str | Path) -> Counts:
     for record in records:
         if "predicted_triplets" not in record:
             raise UserError(f"{path}: record {record['id']!r} has no predicted_triplets; expected a run's predictions")
-    return sentence_counts(
-        *([_triplets(record[key]) for record in records] for key in ("predicted_triplets", "triplets"))
-    )
-
-
-def _triplets(found: Iterable[dict[str, Any]]) -> list[Triplet]:
-    return [(*triplet["aspect"], *triplet["opinion"], triplet["sentiment"]) for triplet in found]
+    keys = ("predicted_triplets", "triplets")
+    return sentence_counts(*([[*map(flat, record[key])] for record in records] for key in keys))
 
 
 def compare(

@@ -16,7 +16,7 @@ from ..pipeline_d2e2s import TripletExtractionPipeline
 from ..prediction.predict import predicted, with_progress
 from ..prediction.readers import read_table
 from ..prediction.shards import read_predictions
-from ..prediction.tables import OUTPUT_COLUMN, Table, check_column, is_text, rows_of
+from ..prediction.tables import OUTPUT_COLUMN, Table, check_column, is_text, rows_of, text_of
 from ..prediction.text_lines import SEPARATORS
 from ..prediction.writers import TRIPLET_COLUMNS, as_it_was
 from .counts import Review
@@ -103,7 +103,7 @@ class Source:
             if not is_text(text := row[self.text_column]):
                 raise UserError(f"{where}: {self.text_column} is {reprlib.repr(text)}; expected text")
             yield Review(
-                text if isinstance(text, str) else " ".join(text or ()),
+                text_of(text),
                 triplets_of(row[self.output_column], f"{where}: {self.output_column}"),
                 None if self.by is None else group_of(row[self.by]),
                 None if self.date_column is None else month(row[self.date_column], where),
