@@ -66,7 +66,7 @@ def moved(triplet: Mapping[str, Any], offset: int) -> dict[str, Any]:
     return {**triplet, **{role: [place - offset for place in triplet[role]] for role in ROLES}}
 
 
-def named_sentiment(word: object, where: str, words: Mapping[str, str] = SENTIMENT_WORDS) -> str:
+def named_sentiment(word: object, where: str, words: Mapping[str, str]) -> str:
     """The label of a word for a sentiment, in any letter case.
 
     Raises:
@@ -78,20 +78,19 @@ def named_sentiment(word: object, where: str, words: Mapping[str, str] = SENTIME
     return words[word.strip().lower()]
 
 
-def parse_line(line: str, where: str, allow_implicit: bool = False, words: Mapping[str, str] = SENTIMENT_WORDS) -> Line:
+def parse_line(line: str, where: str, allow_implicit: bool = False) -> Line:
     """One line of a text file.
 
     Args:
         line: without its line end.
         where: file and line, for messages.
         allow_implicit: implicit terms are taken, where otherwise they are a fault.
-        words: the words for sentiments, in small letters.
 
     Raises:
         RecordError: anything that is not `LINE_FORM`.
     """
     tokens, text, are_ranges = split_line(line, where)
-    return Line(tokens, *parse_triplets(text, len(tokens), where, are_ranges, allow_implicit, words))
+    return Line(tokens, *parse_triplets(text, len(tokens), where, are_ranges, allow_implicit, SENTIMENT_WORDS))
 
 
 def split_line(line: str, where: str) -> tuple[list[str], str, bool]:

@@ -36,11 +36,11 @@ SIZE = (4.8, 3.2)  # inches
 
 
 @contextmanager
-def chart(title: str, size: tuple[float, float] = SIZE) -> Iterator[tuple[Axes, list[Markup]]]:
+def chart(title: str) -> Iterator[tuple[Axes, list[Markup]]]:
     """Axes to draw on, and a list that holds the SVG afterwards."""
     made: list[Markup] = []
     with style.context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.add_subplot(title=plain(title))
         yield axes, made
         made.append(to_svg(figure, title))

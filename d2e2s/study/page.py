@@ -75,7 +75,8 @@ def write_report(study: Study, configuration: Path, resamples: int = RESAMPLES) 
 
 
 def _line(study: Study, dataset: str, row: str, finished: Mapping[str, Values]) -> Line:
-    names = [study.run(dataset, study.trained_row(row), seed).name for seed in study.seeds]
+    trained = study.rows[row].get(WITHOUT_HEADS, row)
+    names = [study.run(dataset, trained, seed).name for seed in study.seeds]
     suffix = "_predicted_syntax" if WITHOUT_HEADS in study.rows[row] else ""
     return Line(row, suffix, [finished[name] for name in names if name in finished])
 

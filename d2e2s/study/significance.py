@@ -177,12 +177,10 @@ def _seeds_p(first: Sequence[float], second: Sequence[float], deviation: Deviati
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values corrected for the number of questions asked (Holm 1979), in their order."""
-    corrected = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = largest
-    return corrected
+    values = np.asarray(p_values, dtype=float)
+    order, corrected = values.argsort(kind="stable"), np.empty_like(values)
+    corrected[order] = np.minimum(np.maximum.accumulate(np.arange(len(values), 0, -1) * values[order]), 1)
+    return corrected.tolist()
 
 
 def mean_interval(values: Sequence[float], deviation: Deviation) -> tuple[float, float]:
