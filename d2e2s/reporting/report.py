@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -151,64 +151,40 @@ def page(run: Run, sentences: Sequence[str] | None = None) -> Markup:
     Raises:
         UserError: an id that is not there.
     """
-    found = [analysis.outcomes(sentence) for sentence in run.sentences]
+    found = [(sentence, analysis.outcomes(sentence)) for sentence in run.sentences]
     return drawing.render(
         "report.html.jinja",
         style=style("drawing.css", "blocks.css", "page.css"),
         script=asset("drawing.js") + asset("report.js"),
         title=f"{run.folder.resolve().name}: {run.split}",
         described=describe(run.figures),
-        tiles=list(tiles(run)),
+        run=run,
+        kinds=KINDS,
         curves=charts.learning_curves(run.history.get("log_history", []), run.history.get("best_global_step")),
         score_charts=[
             charts.threshold_curve(analysis.threshold_curve(run.sentences), run.figures["decision_threshold"]),
             charts.reliability_diagram(analysis.reliability(*analysis.scores_and_rights(run.sentences))),
         ],
-        group_charts=list(group_charts(run)),
-        cards=[card(sentence, of_sentence) for sentence, of_sentence in zip(run.sentences, found, strict=True)],
+        group_charts=[
+            *(charts.f1_bars(title, analysis.f1_by(run.sentences, group)) for title, group in analysis.GROUPS.items()),
+            charts.confusion_matrix(analysis.confusion(run.sentences, SENTIMENTS), [*SENTIMENTS, analysis.NO_PAIR]),
+        ],
+        cards=[(sentence, outcomes, *sides(sentence, outcomes)) for sentence, outcomes in found],
         outcomes=OUTCOMES,
-        counts=Counter(outcome.kind for of_sentence in found for outcome in of_sentence),
+        counts=Counter(outcome.kind for _, outcomes in found for outcome in outcomes),
         graphs=[drawn_graphs(run, record) for record in chosen(run.records, sentences)] if run.model else [],
-        has_model=run.model is not None,
         details=details(run),
         version=__version__,
     )
 
 
-def tiles(run: Run) -> Iterator[tuple[str, str]]:
-    """What the run reached: a name and a figure each, in percent where it is a share."""
-    names = {f"{kind}_f1": f"{kind} F1" for kind in KINDS}
-    names |= {"triplet_precision": "precision", "triplet_recall": "recall"}
-    for name, label in {**names, "predicted_syntax_triplet_f1": "triplet F1, no heads given"}.items():
-        value = run.figure(name)
-        if value is not None:
-            yield label, f"{100 * value:.2f} %"
-    for name, label in (("ece_after", "calibration error"), ("threshold", "threshold")):
-        value = run.figure(name)
-        if value is not None:
-            yield label, f"{value:.4f}"
-
-
-def group_charts(run: Run) -> Iterator[Markup]:
-    """F1 by each group, and the confusion of sentiments."""
-    for title, group in analysis.GROUPS.items():
-        yield charts.f1_bars(title, analysis.f1_by(run.sentences, group))
-    yield charts.confusion_matrix(analysis.confusion(run.sentences, SENTIMENTS), [*SENTIMENTS, analysis.NO_PAIR])
-
-
-def card(sentence: Sentence, found: Sequence[Outcome]) -> dict[str, Any]:
-    """A sentence with gold and predicted triplets, and what became of each."""
+def sides(sentence: Sentence, found: Sequence[Outcome]) -> list[Markup]:
+    """A sentence with its gold and with its predicted triplets; those that are not on both sides are dashed."""
     right = {outcome.gold for outcome in found if outcome.kind == "right"}
-    sides = {"gold": sentence.gold, "predicted": sentence.predicted}
-    drawn = {
-        name: drawing.sentence(
-            " ".join(sentence.tokens), [_placed(t, sentence.tokens, t not in right) for t in sorted(side)]
-        )
-        for name, side in sides.items()
-    }
-    lines = [(outcome.kind, _line(outcome, sentence)) for outcome in found]
-    kinds = " ".join(sorted({outcome.kind for outcome in found}))
-    return {**drawn, "id": sentence.id, "kinds": kinds, "lines": lines}
+    return [
+        drawing.sentence(" ".join(sentence.tokens), [_placed(t, sentence.tokens, t not in right) for t in sorted(side)])
+        for side in (sentence.gold, sentence.predicted)
+    ]
 
 
 def _placed(triplet: Triplet, tokens: Sequence[str], wrong: bool) -> dict[str, Any]:
@@ -219,21 +195,6 @@ def _placed(triplet: Triplet, tokens: Sequence[str], wrong: bool) -> dict[str, A
         return {"text": " ".join(tokens[start:end]), "start": starts[start], "end": starts[end] - 1}
 
     return {"aspect": term(*triplet[:2]), "opinion": term(*triplet[2:4]), "sentiment": triplet[4], "wrong": wrong}
-
-
-def _line(outcome: Outcome, sentence: Sentence) -> str:
-    """An outcome in words, with the score of what was predicted."""
-    parts = []
-    if outcome.predicted is not None:
-        parts.append(f"{_words(outcome.predicted, sentence.tokens)} ({sentence.predicted[outcome.predicted]:.2f})")
-    if outcome.gold is not None and outcome.kind != "right":
-        parts.append(f"gold: {_words(outcome.gold, sentence.tokens)}")
-    return "; ".join(parts)
-
-
-def _words(triplet: Triplet, tokens: Sequence[str]) -> str:
-    a, b, c, d, sentiment = triplet
-    return f"{' '.join(tokens[a:b])} | {' '.join(tokens[c:d])} | {sentiment}"
 
 
 def chosen(records: Sequence[Record], ids: Iterable[str] | None) -> list[Record]:

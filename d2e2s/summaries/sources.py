@@ -7,6 +7,7 @@ import json
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ Row = dict[str, Any]
 DATE_FORMS = "a day such as 2024-05-31, or a date and time as ISO 8601 has it"
 
 
+@dataclass
 class Source:
     """Where reviews come from, and which of their columns matter.
 
@@ -34,16 +36,11 @@ class Source:
         by, date_column: with the group and the day of each review.
     """
 
-    def __init__(
-        self,
-        load: Callable[[], TripletExtractionPipeline],
-        text_column: str,
-        output_column: str = OUTPUT_COLUMN,
-        by: str | None = None,
-        date_column: str | None = None,
-    ) -> None:
-        self.load, self.text_column, self.output_column = load, text_column, output_column
-        self.by, self.date_column = by, date_column
+    load: Callable[[], TripletExtractionPipeline]
+    text_column: str
+    output_column: str = OUTPUT_COLUMN
+    by: str | None = None
+    date_column: str | None = None
 
     def read(self, place: str) -> Iterator[Review]:
         """The reviews of a file or of the folder of a corpus.
