@@ -36,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Push a folder, and print where it lies."""
     print(push(options.folder, options.repository, options.private, options.seeds, options.license))
 
 

@@ -72,7 +72,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write the card of a run's folder."""
     write_card(options.folder, options.name, options.seeds, options.license)
     print(options.folder / "README.md")
 

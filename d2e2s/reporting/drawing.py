@@ -139,7 +139,6 @@ def heat_map(words: Sequence[str], weights: Sequence[Sequence[float]], title: st
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Markup:
-    """A plain table."""
     return render("table.html.jinja", header=header, rows=list(rows))
 
 

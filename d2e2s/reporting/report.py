@@ -248,7 +248,6 @@ def details(run: Run) -> list[tuple[str, Any]]:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write the page of a run."""
     if options.out.suffix not in (".html", ".htm"):
         raise UserError(f"{options.out}: cannot write this kind of file; expected .html")
     found = read_run(options.run, options.split, options.device)

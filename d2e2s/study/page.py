@@ -11,14 +11,12 @@ from ..evaluation.results import NOT_MEASURED, mean_and_deviation, percent
 from ..evaluation.thresholds import Counts
 from ..reporting.charts import Spread, spread_chart, to_file
 from ..reporting.drawing import render
-from ..reporting.markdown import markdown_table, write_between_marks
-from .plan import WITHOUT_HEADS, Question, Study, Values, from_text, read_results, slug
+from ..reporting.markdown import write_between_marks
+from .plan import WITHOUT_HEADS, Study, Values, from_text, read_results, slug
 from .significance import LEVEL, RESAMPLES, Comparison, Deviation, compare, holm, mean_interval, pooled_deviation
 
 MARKS = "study"
 TITLE = "# Experiments\n\n<!-- study:begin -->\n<!-- study:end -->\n"
-SCORES = ["row", "seeds", "dev F1", "test F1", "95 % interval", "parameters", "seconds a step", "peak memory, GB"]
-TESTS = ["difference", "95 % interval", "p, sentences", "p, bootstrap", "p, seeds", "p, Holm", "verdict"]
 
 
 @dataclass
@@ -68,6 +66,8 @@ def write_report(study: Study, configuration: Path, resamples: int = RESAMPLES) 
         datasets=datasets,
         resamples=RESAMPLES,
         level=LEVEL,
+        percent=percent,
+        not_measured=NOT_MEASURED,
     )
     if not study.page.is_file():
         write_text(study.page, TITLE)
@@ -88,39 +88,27 @@ def _of_dataset(study: Study, dataset: str, lines: Mapping[str, Line], resamples
         return {}
     # Rows with hidden heads are the runs of another row.
     deviation = pooled_deviation(line.values("test") for line in lines.values() if not line.suffix)
-    spreads = [Spread(line.row, line.values("test"), _interval(line, deviation)) for line in measured]
+    spreads = []
+    for line in measured:
+        values = line.values("test")
+        spreads.append(Spread(line.row, values, _interval(line, deviation) or (min(values), max(values))))
     image = study.page.parent / "images" / f"{slug(study.page.stem)}-{slug(dataset)}.svg"
     _write_plot(image, dataset, spreads)
     return {
         "image": image.name,
-        "scores": markdown_table(SCORES, [_scores(line, deviation) for line in lines.values()]),
+        "lines": [(line, _interval(line, deviation)) for line in lines.values()],
         "conditions": sorted({_conditions(run) for line in measured for run in line.runs}),
         "tests": [
-            _test_table(question, asked, lines[question.against], deviation, resamples)
+            (question.against, _tests(asked, lines[question.against], deviation, resamples))
             for question in study.questions
             if (asked := [lines[row] for row in question.rows if row in lines]) and question.against in lines
         ],
     }
 
 
-def _interval(line: Line, deviation: Deviation | None) -> tuple[float, float]:
+def _interval(line: Line, deviation: Deviation | None) -> tuple[float, float] | None:
     values = line.values("test")
-    return mean_interval(values, deviation) if deviation else (min(values), max(values))
-
-
-def _scores(line: Line, deviation: Deviation | None) -> list[str]:
-    test = line.values("test")
-    interval = " to ".join(f"{100 * end:.2f}" for end in mean_interval(test, deviation)) if test and deviation else ""
-    return [
-        line.row,
-        ", ".join(str(run["seed"]) for run in line.runs) or NOT_MEASURED,
-        percent(line.values("eval")),
-        percent(test),
-        interval or NOT_MEASURED,
-        line.mean("parameters", 1e6, ".2f") + " M" * bool(line.runs),
-        line.mean("train_seconds_per_step", 1, ".3f"),
-        line.mean("train_peak_memory_gb", 1, ".2f"),
-    ]
+    return mean_interval(values, deviation) if values and deviation else None
 
 
 def _conditions(run: Values) -> str:
@@ -128,16 +116,14 @@ def _conditions(run: Values) -> str:
     return f"{run['device']}, runs at once: {workers}, threads: {threads}, torch {run['versions']['torch']}"
 
 
-def _test_table(
-    question: Question, asked: Sequence[Line], other: Line, deviation: Deviation | None, resamples: int
-) -> str:
-    """The rows of a question against one other; p-values corrected for their number."""
+def _tests(
+    asked: Sequence[Line], other: Line, deviation: Deviation | None, resamples: int
+) -> list[tuple[str, Comparison | None, float | None]]:
+    """The rows of a question against one other, each with its p-value corrected for their number."""
     tested = {line.row: _tested(line, other, deviation, resamples) for line in asked}
     done = {row: test for row, test in tested.items() if test is not None}
     corrected = dict(zip(done, holm([test.p_value for test in done.values()]), strict=True))
-    nothing = [NOT_MEASURED] + [""] * (len(TESTS) - 1)
-    rows = [[row, *(_cells(test, corrected[row]) if test else nothing)] for row, test in tested.items()]
-    return markdown_table([f"against {question.against}", *TESTS], rows)
+    return [(row, test, corrected.get(row)) for row, test in tested.items()]
 
 
 def _tested(line: Line, other: Line, deviation: Deviation | None, resamples: int) -> Comparison | None:
@@ -146,29 +132,6 @@ def _tested(line: Line, other: Line, deviation: Deviation | None, resamples: int
     seeds = [seed for seed in one if seed in two]
     first, second = ([side[seed] for seed in seeds] for side in (one, two))
     return compare(first, second, resamples, deviation=deviation) if seeds else None
-
-
-def verdict(test: Comparison, p_holm: float) -> str:
-    """What a corrected p-value says."""
-    if p_holm >= LEVEL:
-        return "no difference shown"
-    return "better" if test.difference > 0 else "worse"
-
-
-def _cells(test: Comparison, p_holm: float) -> list[str]:
-    p_values = (test.p_randomisation, test.p_bootstrap, test.p_seeds, p_holm)
-    interval = f"{_points(test.low)} to {_points(test.high)}"
-    return [_points(test.difference), interval, *map(_p, p_values), verdict(test, p_holm)]
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f}".replace("-", "−")
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return NOT_MEASURED
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _write_plot(path: Path, dataset: str, rows: Sequence[Spread]) -> None:

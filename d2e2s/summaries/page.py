@@ -17,7 +17,6 @@ MOST_RANKED, MOST_SHOWN, MOST_COMPARED, MOST_GROUPS = 10, 100, 15, 12
 
 
 def render(figures: Figures, title: str) -> Markup:
-    """The whole page."""
     return drawing.render(
         "summary.html.jinja",
         title=title,
