@@ -72,7 +72,11 @@ setup(
     packages=[*find_packages(str(ROOT), include=["d2e2s*"]), *(f"d2e2s.{name}" for name in INSIDE)],
     cmdclass={"build_py": BuildWithTravellingFiles},
     package_data={
-        "d2e2s": ["py.typed", *(f"reviews-en/{name}" for name in ("*.json", "*.safetensors", "*.md", "SHA256SUMS"))],
+        "d2e2s": [
+            "py.typed",
+            "encoders.yaml",
+            *(f"reviews-en/{name}" for name in ("*.json", "*.safetensors", "*.md", "SHA256SUMS")),
+        ],
         "d2e2s.reporting": ["templates/*"],
         "d2e2s.data_scripts": ["sample_corpus/*", "*.sha256", "*.yaml"],
     },

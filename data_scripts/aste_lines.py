@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from d2e2s.data_scripts.documents import read_text
 from d2e2s.data_scripts.prepared import SplitReport
 from d2e2s.data_scripts.records import SENTIMENTS, RecordError
 
@@ -65,12 +66,7 @@ def moved(triplet: Mapping[str, Any], offset: int) -> dict[str, Any]:
     return {**triplet, **{role: [place - offset for place in triplet[role]] for role in ROLES}}
 
 
-def sentiment_words(labels: list[str]) -> dict[str, str]:
-    """The label of each word for a sentiment, in small letters; `labels` are further ones."""
-    return {**SENTIMENT_WORDS, **{label.lower(): label for label in labels}}
-
-
-def named_sentiment(word: object, where: str, words: Mapping[str, str] = SENTIMENT_WORDS) -> str:
+def named_sentiment(word: object, where: str, words: Mapping[str, str]) -> str:
     """The label of a word for a sentiment, in any letter case.
 
     Raises:
@@ -82,20 +78,19 @@ def named_sentiment(word: object, where: str, words: Mapping[str, str] = SENTIME
     return words[word.strip().lower()]
 
 
-def parse_line(line: str, where: str, allow_implicit: bool = False, words: Mapping[str, str] = SENTIMENT_WORDS) -> Line:
+def parse_line(line: str, where: str, allow_implicit: bool = False) -> Line:
     """One line of a text file.
 
     Args:
         line: without its line end.
         where: file and line, for messages.
         allow_implicit: implicit terms are taken, where otherwise they are a fault.
-        words: the words for sentiments, in small letters.
 
     Raises:
         RecordError: anything that is not `LINE_FORM`.
     """
     tokens, text, are_ranges = split_line(line, where)
-    return Line(tokens, *parse_triplets(text, len(tokens), where, are_ranges, allow_implicit, words))
+    return Line(tokens, *parse_triplets(text, len(tokens), where, are_ranges, allow_implicit, SENTIMENT_WORDS))
 
 
 def split_line(line: str, where: str) -> tuple[list[str], str, bool]:
@@ -175,15 +170,8 @@ def _span(indices: object, length: int, where: str, is_range: bool) -> list[int]
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file from 1; an empty last line is no line.
-
-    Raises:
-        RecordError: not UTF-8.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise RecordError(str(path), f"byte {error.start} is not UTF-8", "UTF-8 text") from None
+    """The lines of a text file from 1; an empty last line is no line. Errors as for `read_text`."""
+    lines = read_text(path).split("\n")
     yield from enumerate(lines if lines[-1] else lines[:-1], start=1)
 
 
@@ -198,7 +186,7 @@ class LineReader:
 
     def __init__(self, options: argparse.Namespace, report: SplitReport) -> None:
         self.implicit, self.on_error = options.implicit, options.on_error
-        self.words = sentiment_words(options.sentiments)
+        self.words = {**SENTIMENT_WORDS, **{label.lower(): label for label in options.sentiments}}
         self.report = report
 
     def __call__(self, line: str, key: str, where: str) -> Line:

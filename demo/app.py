@@ -24,7 +24,7 @@ from d2e2s.box import REVIEWS_EN
 from d2e2s.errors import UserError
 from d2e2s.prediction.predict import load_pipeline, predicted
 from d2e2s.prediction.readers import read_table
-from d2e2s.prediction.tables import FORMATS, OUTPUT_COLUMN, Columns, rows_of
+from d2e2s.prediction.tables import FORMATS, OUTPUT_COLUMN, Columns, rows_of, text_of
 from d2e2s.prediction.text_lines import TEXT_COLUMN
 from d2e2s.prediction.writers import TRIPLET_COLUMNS, TRIPLETS, triplet_cells, write_table
 from d2e2s.reporting import drawing
@@ -71,14 +71,12 @@ class Demo:
             raise gr.Error("Type or paste a review first.", print_exception=False)
         wanted = names(aspects)
         try:
-            found = self.extract(text, threshold=0.0, aspects=wanted, return_terms=True, return_tree=self.has_parser)
+            found = self.extract(
+                text, threshold=0.0, aspects=wanted, return_terms=True, return_tree=self.config.uses_parser
+            )
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
         return {"text": text, **found}
-
-    @property
-    def has_parser(self) -> bool:
-        return self.config.uses_parser
 
     def show(self, found: Found | None, threshold: float) -> tuple[str, str]:
         """The text with the triplets that reach the threshold, and their table."""
@@ -102,13 +100,8 @@ class Demo:
             table.batches = list(limited(table.batches))  # too many are told before the model runs
             batches = list(predicted(self.extract, table, column, threshold=0.0, aspects=names(aspects)))
             folder = tempfile.TemporaryDirectory(prefix="d2e2s-")  # goes when the session does
-            return {
-                "features": table.features,
-                "batches": batches,
-                "empty": table.empty,
-                "folder": folder,
-                "column": column,
-            }
+            found = {"features": table.features, "batches": batches, "empty": table.empty}
+            return {**found, "folder": folder, "column": column}
         except (UserError, OSError) as error:
             raise gr.Error(str(error).replace(path, Path(path).name), print_exception=False) from None
 
@@ -120,15 +113,13 @@ class Demo:
         paths = [str(Path(found["folder"].name) / name) for name in ("triplets.csv", "triplets.jsonl")]
         for path in paths:
             write_table(path, batches, Features({**found["features"], OUTPUT_COLUMN: TRIPLETS}))
-        summary = Summary().add(reviews_of(batches, found["column"]))
+        reviews = (Review(text_of(row[found["column"]]), row[OUTPUT_COLUMN]) for row in rows_of(batches))
+        summary = Summary().add(reviews)
+        good, bad = praise_and_blame(self.config.sentiment_labels, None, None)
+        page = content(Figures(summary, 1, good, bad))  # as `d2e2s summarize` writes it, of every aspect
         said = f"{summary.triplets} triplets in {summary.reviews} rows"
         said += f"; rows without text: {found['empty']}" if found["empty"] else ""
-        return self.page(summary), said, paths[0], paths[1]
-
-    def page(self, summary: Summary) -> str:
-        """The summary that `d2e2s summarize` writes, of every aspect."""
-        good, bad = praise_and_blame(self.config.sentiment_labels, None, None)
-        return content(Figures(summary, 1, good, bad))
+        return page, said, paths[0], paths[1]
 
 
 # --- from what was found to what is shown
@@ -159,13 +150,6 @@ def limited(batches: Iterable[Columns]) -> Iterator[Columns]:
         if rows > MOST_ROWS:
             raise UserError(f"more than {MOST_ROWS} rows: too many for the demo, use d2e2s predict FILE --out FILE")
         yield batch
-
-
-def reviews_of(batches: Iterable[Columns], column: str) -> Iterator[Review]:
-    """The rows with a text, as a summary counts them."""
-    for row in rows_of(batches):
-        text = row[column]
-        yield Review(text if isinstance(text, str) else " ".join(text or ()), row[OUTPUT_COLUMN])
 
 
 def columns_of(path: str | None) -> Any:
@@ -214,7 +198,7 @@ def review_tab(demo: Demo, lowest: gr.Slider, aspects: gr.Textbox) -> None:
     found = gr.State()
     sentence = picture("sentence")
     table = picture("triplets")
-    with gr.Accordion("Dependency tree", open=False, visible=demo.has_parser):
+    with gr.Accordion("Dependency tree", open=False, visible=demo.config.uses_parser):
         tree = picture("tree")
     gr.Examples(EXAMPLES, [review, aspects])
     private: dict[str, Any] = {"api_visibility": "private"}

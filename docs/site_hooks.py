@@ -30,6 +30,7 @@ ELSEWHERE = {
 }
 PAGES = {source: page for page, source in ELSEWHERE.items()}
 REFERENCE = re.compile(r"\[(`[\w.]+`)\](?!\()")  # how docstrings of transformers name a class
+METADATA = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)  # the block that the Hub reads
 LINK = re.compile(r"(?<!`)(!?\[[^\]]*\])\(([^)\s#]+)(#[^)]*)?\)")
 
 
@@ -44,17 +45,11 @@ def on_startup(**kwargs: Any) -> None:
         path.write_text(REFERENCE.sub(r"\1", path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leave pages out of the navigation that are not written yet."""
-    config.nav = _existing(config.nav or [])
-    return config
-
-
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that lie elsewhere."""
     for page, source in ELSEWHERE.items():
         text = (ROOT / source).read_text(encoding="utf-8")
-        text = notebook_page(json.loads(text)) if source == NOTEBOOK else without_metadata(text)
+        text = notebook_page(json.loads(text)) if source == NOTEBOOK else METADATA.sub("", text)
         files.append(File.generated(config, page, content=site_links(text, Path(source).parent)))
     return files
 
@@ -80,11 +75,6 @@ def site_links(text: str, folder: Path) -> str:
     return LINK.sub(replaced, text)
 
 
-def without_metadata(text: str) -> str:
-    """Without the YAML block that the Hub reads."""
-    return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
-
-
 def notebook_page(notebook: dict[str, Any]) -> str:
     """Cells of a notebook as Markdown, with the printed output that is saved in it."""
     parts = []
@@ -95,14 +85,3 @@ def notebook_page(notebook: dict[str, Any]) -> str:
         if printed.strip():
             parts.append(f"```\n{printed.strip()}\n```")
     return "\n\n".join(parts)
-
-
-def _existing(items: list[Any]) -> list[Any]:
-    kept = []
-    for item in items:
-        ((title, target),) = item.items()
-        if isinstance(target, list):
-            kept.append({title: _existing(target)})
-        elif target in ELSEWHERE or (ROOT / "docs" / target).is_file():
-            kept.append(item)
-    return kept

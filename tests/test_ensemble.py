@@ -26,7 +26,7 @@ from d2e2s.evaluation.results import read_run, recipe_of
 from d2e2s.evaluation.syntax import evaluate_parser
 from d2e2s.fusion_d2e2s import FUSIONS
 from d2e2s.reporting import compare, report
-from d2e2s.reporting.card import usage
+from d2e2s.reporting.drawing import render
 from d2e2s.training import models as starts
 from d2e2s.training.config_files import parse_arguments
 
@@ -159,7 +159,8 @@ def test_raw_text_is_refused_if_any_of_its_models_needs_heads(tiny: tuple[Path, 
     with pytest.raises(ValueError, match="this model needs the heads of every sentence, not raw text"):
         TripletExtractionPipeline(model=ensemble, processor=tiny[1])
     TripletExtractionPipeline(model=control, processor=tiny[1])
-    assert "From raw text" in usage("there", control.config) and "From raw text" not in usage("there", ensemble.config)
+    used, not_used = (render("card_usage.md.jinja", name="there", config=model.config) for model in (control, ensemble))
+    assert "From raw text" in used and "From raw text" not in not_used
 
 
 @pytest.mark.parametrize(

@@ -181,9 +181,9 @@ def test_candidates_are_those_of_the_run(folder: Path) -> None:
 def test_chosen_sentences_of_dev(folder: Path) -> None:
     run = report.read_run(folder, "dev")
     name = run.records[-1]["id"]
-    assert [drawn["id"] for drawn in report.graphs(run, [name])] == [name]
+    assert [report.drawn_graphs(run, each)["id"] for each in report.chosen(run.records, [name])] == [name]
     with pytest.raises(ValueError, match="no sentence 'x'"):
-        report.graphs(run, ["x"])
+        report.chosen(run.records, ["x"])
 
 
 def test_a_run_without_weights_says_so(folder: Path, tmp_path: Path) -> None:

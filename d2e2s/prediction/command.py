@@ -31,6 +31,7 @@ from .tables import (
     check_columns,
     read_stdin,
     rows_of,
+    text_of,
     text_table,
     to_json,
 )
@@ -222,8 +223,7 @@ def show(row: dict[str, Any], text_column: str, output_column: str, console: Con
     if not console.is_terminal:
         print(to_json(row))
         return
-    text = row[text_column] if isinstance(row[text_column], str) else " ".join(row[text_column] or ())
-    console.print(coloured(text, row[output_column]))
+    console.print(coloured(text_of(row[text_column]), row[output_column]))
     for triplet in row[output_column]:
         colour = COLOURS.get(triplet["sentiment"], "magenta")
         line = Text("  ").append(triplet["aspect"]["text"], "bold cyan").append(" | ")

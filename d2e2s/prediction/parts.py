@@ -98,21 +98,15 @@ def errors_of(path: str | Path) -> Iterator[None]:
         raise UserError(f"{path}: cannot be read: {str(error).strip()}") from None
 
 
-def _with_text(rows: Iterable[Row], text_column: str) -> Iterator[Row]:
-    """The rows; those with something else in place of a text are rejected."""
-    for row in rows:
-        yield _unless(_text_reason(row.values.get(text_column), text_column), row) if row.values is not None else row
-
-
-def _unless(reason: str, row: Row) -> Row:
-    """The row, rejected if there is a reason."""
-    if not reason:
+def _checked(row: Row, text_column: str) -> Row:
+    """The row, rejected if it has something else in place of a text."""
+    if row.values is None or is_text(text := row.values.get(text_column)):
         return row
+    return _rejected(row, f"{text_column} is {reprlib.repr(text)}; expected text")
+
+
+def _rejected(row: Row, reason: str) -> Row:
     return Row(row.line, None, reason, json.dumps(row.values, ensure_ascii=False, default=str)[:SHOWN_BYTES])
-
-
-def _text_reason(text: Any, text_column: str) -> str:
-    return "" if is_text(text) else f"{text_column} is {reprlib.repr(text)}; expected text"
 
 
 # --- columns ----------------------------------------------------------------------------------------------
@@ -211,8 +205,8 @@ def _plan_lines(path: Path, file: int, columns: ColumnKinds, text_column: str, r
                 raise no_column(text_column, "--text_column", header, SEPARATORS.get(suffix))
             columns.add_names(header)
         start, line = lines.offset, lines.number
-        for row in _with_text(line_rows(lines, suffix, header), text_column):
-            count += 1
+        for row in line_rows(lines, suffix, header):
+            row, count = _checked(row, text_column), count + 1
             if suffix == ".jsonl" and row.values is not None:
                 columns.add_row(row.values)
             if count == rows_per_part:
@@ -228,7 +222,7 @@ def _read_lines(path: Path, part: Part, features: Features, text_column: str, as
         lines = Lines(opened)
         header = read_header(lines, suffix)
         lines.go_to(part.start, part.line)
-        rows = islice(_with_text(line_rows(lines, suffix, header), text_column), part.rows)
+        rows = (_checked(row, text_column) for row in islice(line_rows(lines, suffix, header), part.rows))
         while chunk := list(islice(rows, ROWS_AT_ONCE)):
             good = [row.values for row in chunk if row.values is not None]
             texts = [values.get(text_column) for values in good]
@@ -259,7 +253,8 @@ def check_text_column(schema: pyarrow.Schema, text_column: str, option: str) -> 
     if text_column not in schema.names:
         raise no_column(text_column, option, schema.names)
     kind = _plain_type(schema.field(text_column).type)
-    if not (_is_string(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_null(kind)):
+    is_list = types.is_list(kind) or types.is_large_list(kind)
+    if not is_list and kind not in (pyarrow.string(), pyarrow.large_string(), pyarrow.null()):
         raise UserError(f"column {text_column!r} is {kind}; expected text, or lists of words")
 
 
@@ -287,10 +282,6 @@ def _plain_type(kind: pyarrow.DataType) -> pyarrow.DataType:
     if types.is_dictionary(kind):
         return _plain_type(kind.value_type)
     return {pyarrow.string_view(): pyarrow.string(), pyarrow.binary_view(): pyarrow.binary()}.get(kind, kind)
-
-
-def _is_string(kind: pyarrow.DataType) -> bool:
-    return types.is_string(kind) or types.is_large_string(kind)
 
 
 def _read_parquet(path: Path, part: Part, features: Features, text_column: str) -> Iterator[Rows]:
@@ -355,15 +346,13 @@ def _slices(batches: Iterable[pyarrow.RecordBatch], start: int, end: int) -> Ite
 
 
 def text_rows(column: pyarrow.ChunkedArray, name: str, line: int = 1) -> Iterator[Row]:
-    """A row for each value of a column of texts, the first of which is `line`; what is no text is rejected."""
-    return _with_text(_text_values(column, name, line), name)
+    """A row for each value of a column of texts, the first of which is `line`; what is no text is rejected.
 
-
-def _text_values(column: pyarrow.ChunkedArray, name: str, line: int) -> Iterator[Row]:
-    """A row for each text; Arrow does not check that strings are UTF-8."""
+    Arrow does not check that strings are UTF-8.
+    """
     for number, text in enumerate(column, start=line):
         try:
-            yield Row(number, {name: text.as_py()})
+            yield _checked(Row(number, {name: text.as_py()}), name)
         except UnicodeDecodeError as error:
             raw = error.object.decode(errors="replace")
             yield Row(number, None, f"not UTF-8 (byte {error.object[error.start]:#x})", raw[:SHOWN_BYTES])
@@ -374,18 +363,15 @@ def _fitting(rows: Iterable[Row], table: pyarrow.Table, features: Features, line
 
     A column has one type in all files, and a float, say, does not hold every integer.
     """
-    try:
-        _cast(table, features)
-    except pyarrow.ArrowInvalid:
-        for row in rows:
-            yield _unless(_misfit(table.slice(row.line - line, 1), features), row) if row.values is not None else row
-    else:
-        yield from rows
+    all_fit = not _misfit(table, features)
+    for row in rows:
+        misfit = "" if all_fit or row.values is None else _misfit(table.slice(row.line - line, 1), features)
+        yield _rejected(row, misfit) if misfit else row
 
 
-def _misfit(row: pyarrow.Table, features: Features) -> str:
+def _misfit(rows: pyarrow.Table, features: Features) -> str:
     try:
-        _cast(row, features)
+        _cast(rows, features)
     except pyarrow.ArrowInvalid as error:
         return f"does not fit the columns of all files together: {error}"
     return ""

@@ -12,7 +12,6 @@ a part may be made anywhere, at any time, even twice at once, and no row is lost
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +24,7 @@ import pyarrow
 import pyarrow.parquet
 from datasets import Features, IterableDataset
 
-from ..data_scripts.files import write_atomically, write_text
+from ..data_scripts.files import sha256, write_atomically, write_text
 from ..errors_d2e2s import UserError
 from .parts import Part
 from .text_lines import Row
@@ -45,9 +44,7 @@ class InputFile:
     @classmethod
     def of(cls, path: Path) -> InputFile:
         before = path.stat()
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(str(path), before.st_size, before.st_mtime_ns, digest)
+        return cls(str(path), before.st_size, before.st_mtime_ns, sha256(path))
 
     def check(self) -> None:
         """Whether it is still the same; what it holds is read only if its time has changed.

@@ -76,7 +76,6 @@ def check_column(table: Table, column: str, option: str) -> None:
 
 
 def text_table(name: str, texts: list[Any]) -> Table:
-    """A table of texts alone."""
     return Table(name, {TEXT_COLUMN: None}, [{TEXT_COLUMN: texts}])
 
 
@@ -101,8 +100,12 @@ def is_text(value: Any) -> bool:
     return is_words or isinstance(value, str) or is_blank(value)
 
 
+def text_of(value: str | list[str] | None) -> str:
+    """What `is_text` lets through as one string."""
+    return value if isinstance(value, str) else " ".join(value or ())
+
+
 def rows_of(batches: Iterable[Columns]) -> Iterator[dict[str, Any]]:
-    """Columns to rows."""
     for batch in batches:
         yield from (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
 

@@ -60,9 +60,10 @@ class Lines:
         """Go on with line `number`, which begins at `offset`."""
         self._file.seek(offset)
         self.offset, self.number = offset, number
-        self._begin_row()
+        self.begin_row()
 
-    def _begin_row(self) -> None:
+    def begin_row(self) -> None:
+        """Take the next line for the first of a row; the lines since the row before are none."""
         self.first, self._raw, self._faults = self.number, b"", list[str]()
         self._second_offset = self.offset
 
@@ -105,12 +106,8 @@ class Lines:
         reason = self._faults[0] if self._faults else reason
         raw = self._raw.decode(errors="replace").rstrip("\r\n")
         row = Row(self.first, None, reason, raw) if reason else Row(self.first, values)
-        self._begin_row()
+        self.begin_row()
         return row
-
-    def no_row(self) -> None:
-        """The lines since the row before are none."""
-        self._begin_row()
 
     def first_line_is_row(self, reason: str) -> Row:
         """Reject the first of the lines since the row before, and go on with the second."""
@@ -128,7 +125,9 @@ def line_rows(lines: Lines, suffix: str, header: Sequence[str]) -> Iterator[Row]
     """
     if suffix == ".jsonl":
         return _json_rows(lines)
-    return _delimited_rows(lines, SEPARATORS[suffix], header) if suffix in SEPARATORS else _text_rows(lines)
+    if suffix in SEPARATORS:
+        return _delimited_rows(lines, SEPARATORS[suffix], header)
+    return (lines.row({TEXT_COLUMN: line.rstrip("\r\n")}) for line in lines)
 
 
 def read_header(lines: Lines, suffix: str) -> Sequence[str]:
@@ -183,16 +182,11 @@ def no_column(column: str, option: str, names: Sequence[str], separator: str | N
     return UserError(f"no column {column!r}; choose {option} from: {known}{other_separator(names, separator)}")
 
 
-def _text_rows(lines: Lines) -> Iterator[Row]:
-    for line in lines:
-        yield lines.row({TEXT_COLUMN: line.rstrip("\r\n")})
-
-
 def _json_rows(lines: Lines) -> Iterator[Row]:
     """One object a line; blank lines are no rows."""
     for line in lines:
         if line.isspace():
-            lines.no_row()
+            lines.begin_row()
         else:
             yield lines.row(*_json_object(line))
 
@@ -232,7 +226,7 @@ def _delimited_rows(lines: Lines, separator: str, header: Sequence[str]) -> Iter
             yield lines.first_line_is_row(str(error))
             continue
         if not values:
-            lines.no_row()
+            lines.begin_row()
         elif len(values) != len(header):
             reason = f"{len(values)} values for {len(header)} columns"
             yield lines.first_line_is_row(reason + other_separator(header, separator))

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import matplotlib
-from cycler import cycler
 from markupsafe import Markup, escape
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..evaluation.results import mean_and_deviation
 from ..metrics.aste.scoring import Count
-from .markdown import asset
+from .markdown import TEMPLATES, asset
 
-# What matplotlib is told, and the variable of `colours.css` that takes its place in the page.
+# What `chart.mplstyle` tells matplotlib, and the variable of `colours.css` that takes its place in the page.
 COLOURS = {
     "#010101": "var(--ink)",
     "#020202": "var(--muted)",
@@ -28,42 +28,19 @@ COLOURS = {
     "#060606": "var(--neutral)",
     **{f"#1010{i:02d}": f"var(--series-{i})" for i in range(1, 7)},
 }
-INK, MUTED, LINE, POSITIVE, NEGATIVE, NEUTRAL, *SERIES = COLOURS
+_, MUTED, _, POSITIVE, NEGATIVE, NEUTRAL, *SERIES = COLOURS
 SENTIMENT_COLOURS = {"POS": POSITIVE, "NEG": NEGATIVE, "NEU": NEUTRAL}
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "d2e2s",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": LINE,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.prop_cycle": cycler(color=SERIES),
-    "grid.color": LINE,
-    "grid.linewidth": 0.6,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "legend.frameon": False,
-    "legend.labelcolor": INK,
-    "lines.linewidth": 2,
-    "mathtext.default": "regular",
-}
+STYLE = TEMPLATES / "chart.mplstyle"
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 SIZE = (4.8, 3.2)  # inches
 
 
 @contextmanager
-def chart(title: str, size: tuple[float, float] = SIZE) -> Iterator[tuple[Axes, list[Markup]]]:
+def chart(title: str) -> Iterator[tuple[Axes, list[Markup]]]:
     """Axes to draw on, and a list that holds the SVG afterwards."""
     made: list[Markup] = []
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+    with style.context(STYLE):
+        figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.add_subplot(title=plain(title))
         yield axes, made
         made.append(to_svg(figure, title))
@@ -96,7 +73,7 @@ def to_file(figure: Figure, title: str, description: str) -> str:
 def _parts(figure: Figure) -> tuple[str, str]:
     """The view box of a figure's SVG, and the rest of it, from after the opening tag."""
     file = io.StringIO()
-    with matplotlib.rc_context(STYLE):
+    with style.context(STYLE):
         figure.savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata=NO_METADATA)
     found = re.search(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>", file.getvalue())
     assert found is not None  # matplotlib always writes one
@@ -116,7 +93,7 @@ class Spread(NamedTuple):
 
 def spread_chart(title: str, rows: Sequence[Spread]) -> Figure:
     """A line for each row, in percent: every seed a point, the mean a stroke, the interval a band."""
-    with matplotlib.rc_context(STYLE):
+    with style.context(STYLE):
         figure = Figure(figsize=(7.2, 1.2 + 0.36 * len(rows)), layout="constrained")
         axes = figure.add_subplot(title=plain(title))
         for place, (_, values, (low, high)) in enumerate(rows):
@@ -145,7 +122,8 @@ def learning_curves(history: Sequence[Mapping[str, Any]], best_step: int | None)
                 if best_step is not None and entry["step"] == best_step and "eval_triplet_f1" in entry:
                     axes.axvline(entry["epoch"], color=MUTED, linewidth=1, linestyle=":", label="kept")
             axes.set_xlabel("epoch")
-            _legend(axes)
+            if axes.get_legend_handles_labels()[1]:
+                axes.legend()
         curves += made
     return curves
 
@@ -156,11 +134,6 @@ def _curve(axes: Axes, history: Sequence[Mapping[str, Any]], name: str, label: s
         axes.plot(*zip(*points, strict=True), label=label, marker="o" if len(points) < 3 else None)
 
 
-def _legend(axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend()
-
-
 def threshold_curve(curve: Mapping[str, Any], threshold: float) -> Markup:
     """Precision, recall and F1 over the threshold, and where the run has set it."""
     with chart("Precision, recall and F1 by threshold, %") as (axes, made):
@@ -169,7 +142,7 @@ def threshold_curve(curve: Mapping[str, Any], threshold: float) -> Markup:
             axes.plot(curve["threshold"], 100 * curve[name], label=label, drawstyle="steps-pre")
         axes.axvline(threshold, color=MUTED, linewidth=1, linestyle=":", label=f"threshold {threshold:.3f}")
         axes.set(xlabel="threshold", xlim=(0, 1), ylim=(0, 100))
-        _legend(axes)
+        axes.legend()
     return made[0]
 
 
@@ -183,7 +156,7 @@ def reliability_diagram(bins: Sequence[tuple[float, float, int]]) -> Markup:
         axes.plot(scored, right, linewidth=1)
         axes.scatter(scored, right, s=areas, alpha=0.8, label="candidates of a bin")
         axes.set(xlabel="score, %", xlim=(0, 102), ylim=(0, 102))
-        _legend(axes)
+        axes.legend()
     return made[0]
 
 

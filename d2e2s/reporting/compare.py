@@ -23,6 +23,7 @@ from ..data_scripts.files import write_text
 from ..errors_d2e2s import UserError
 from ..evaluation.results import CHOICES, Figures, data_name, mean_and_deviation, percent, read_runs, recipe_of
 from . import charts, drawing
+from .card import of_each
 from .markdown import markdown_table, style
 
 FIGURES = {
@@ -58,8 +59,7 @@ class Configuration:
 
     def values(self, figure: str) -> list[float]:
         """The figure of each seed; none if a run has not measured it."""
-        values = [run[figure] for run in self.runs if run.get(figure) is not None]
-        return values if len(values) == len(self.runs) else []
+        return of_each(self.runs, figure)
 
     def row(self) -> list[str]:
         """Its cells, under `HEADER` and `FIGURES`."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
 from .markdown import TEMPLATES
@@ -34,30 +34,13 @@ SHRINKS_TO = 0.7  # share of a tree's width that is still read with ease; what n
 Triplet = Mapping[str, Any]
 
 
-class Piece(NamedTuple):
-    """A stretch of text, the roles of the terms that cover it, and their numbers."""
-
-    text: str
-    roles: list[str]
-    terms: list[int]
-
-
-class Arc(NamedTuple):
-    """From one term to another: their numbers, the class and the sign of the sentiment, and what it says in words."""
-
-    aspect: int
-    opinion: int
-    kind: str
-    sign: str
-    label: str
-    wrong: bool
-
-
 @cache
 def environment() -> Environment:
-    """The templates, all of them with escaping on."""
-    loader = FileSystemLoader(TEMPLATES)
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    """The templates, those of HTML with escaping on."""
+    loader, escaped = FileSystemLoader(TEMPLATES), select_autoescape(["html.jinja"])
+    return Environment(
+        loader=loader, autoescape=escaped, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
 
 
 def render(template: str, **values: Any) -> Markup:
@@ -71,39 +54,33 @@ def sentence(text: str, triplets: Sequence[Triplet]) -> Markup:
     Args:
         triplets: as the pipeline gives them, with [start, end) in characters of `text`; a true `wrong` dashes the arc.
     """
-    numbers = _numbered(triplets)
-    pieces = _pieces(text, numbers)
-    arcs = [_arc(triplet, numbers) for triplet in triplets]
-    return render("sentence.html.jinja", pieces=pieces, arcs=arcs)
-
-
-def _numbered(triplets: Iterable[Triplet]) -> dict[tuple[str, int, int], int]:
-    """A number for each term (role, start, end)."""
     terms = dict.fromkeys(_term(triplet, role) for triplet in triplets for role in ("aspect", "opinion"))
-    return {term: number for number, term in enumerate(terms)}
+    numbers = {term: number for number, term in enumerate(terms)}
+    arcs = [_arc(triplet, numbers) for triplet in triplets]
+    return render("sentence.html.jinja", pieces=_pieces(text, numbers), arcs=arcs)
 
 
 def _term(triplet: Triplet, role: str) -> tuple[str, int, int]:
     return role, triplet[role]["start"], triplet[role]["end"]
 
 
-def _pieces(text: str, numbers: Mapping[tuple[str, int, int], int]) -> list[Piece]:
-    """The text, cut wherever a term begins or ends; terms may overlap."""
+def _pieces(text: str, numbers: Mapping[tuple[str, int, int], int]) -> list[dict[str, Any]]:
+    """The text, cut wherever a term begins or ends, with the roles and numbers of the terms that cover each piece."""
     cuts = sorted({0, len(text), *(place for _, start, end in numbers for place in (start, end))})
     pieces = []
     for start, end in zip(cuts, cuts[1:], strict=False):
         covering = [term for term in numbers if term[1] <= start and end <= term[2]]
         roles = sorted({role for role, _, _ in covering})
-        pieces.append(Piece(text[start:end], roles, [numbers[term] for term in covering]))
+        pieces.append({"text": text[start:end], "roles": roles, "terms": [numbers[term] for term in covering]})
     return pieces
 
 
-def _arc(triplet: Triplet, numbers: Mapping[tuple[str, int, int], int]) -> Arc:
-    sentiment = triplet["sentiment"]
-    kind, sign = SENTIMENTS.get(sentiment, ("other", sentiment))
-    label = f"{triplet['aspect']['text']} – {triplet['opinion']['text']}: {sentiment}"
-    aspect, opinion = (numbers[_term(triplet, role)] for role in ("aspect", "opinion"))
-    return Arc(aspect, opinion, kind, sign, label, bool(triplet.get("wrong")))
+def _arc(triplet: Triplet, numbers: Mapping[tuple[str, int, int], int]) -> dict[str, Any]:
+    """From one term to the other: their numbers, class and sign of the sentiment, and what the arc says in words."""
+    kind, sign = SENTIMENTS.get(triplet["sentiment"], ("other", triplet["sentiment"]))
+    label = f"{triplet['aspect']['text']} – {triplet['opinion']['text']}: {triplet['sentiment']}"
+    ends = {role: numbers[_term(triplet, role)] for role in ("aspect", "opinion")}
+    return {**ends, "kind": kind, "sign": sign, "label": label, "wrong": triplet.get("wrong")}
 
 
 def tree(words: Sequence[str], heads: Sequence[int], deprels: Sequence[str | None] | None = None) -> Markup:
@@ -162,7 +139,6 @@ def heat_map(words: Sequence[str], weights: Sequence[Sequence[float]], title: st
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Markup:
-    """A plain table."""
     return render("table.html.jinja", header=header, rows=list(rows))
 
 
@@ -172,9 +148,5 @@ def shares(rows: Sequence[tuple[str, Mapping[str, int]]], sentiments: Sequence[s
     Args:
         rows: name and the count of each sentiment.
     """
-    bars = []
-    for name, counts in rows:
-        total = sum(counts.values())
-        parts = [{"kind": SENTIMENTS.get(s, ("other", s))[0], "name": s, "count": counts.get(s, 0)} for s in sentiments]
-        bars.append({"name": name, "total": total, "parts": [part for part in parts if part["count"]]})
-    return render("shares.html.jinja", bars=bars)
+    kinds = {name: SENTIMENTS.get(name, ("other", name))[0] for name in sentiments}
+    return render("shares.html.jinja", rows=rows, kinds=kinds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -151,69 +151,40 @@ def page(run: Run, sentences: Sequence[str] | None = None) -> Markup:
     Raises:
         UserError: an id that is not there.
     """
-    found = [analysis.outcomes(sentence) for sentence in run.sentences]
+    found = [(sentence, analysis.outcomes(sentence)) for sentence in run.sentences]
     return drawing.render(
         "report.html.jinja",
         style=style("drawing.css", "blocks.css", "page.css"),
         script=asset("drawing.js") + asset("report.js"),
         title=f"{run.folder.resolve().name}: {run.split}",
         described=describe(run.figures),
-        tiles=list(tiles(run)),
+        run=run,
+        kinds=KINDS,
         curves=charts.learning_curves(run.history.get("log_history", []), run.history.get("best_global_step")),
-        score_charts=score_charts(run),
-        group_charts=list(group_charts(run)),
-        cards=[card(sentence, of_sentence) for sentence, of_sentence in zip(run.sentences, found, strict=True)],
+        score_charts=[
+            charts.threshold_curve(analysis.threshold_curve(run.sentences), run.figures["decision_threshold"]),
+            charts.reliability_diagram(analysis.reliability(*analysis.scores_and_rights(run.sentences))),
+        ],
+        group_charts=[
+            *(charts.f1_bars(title, analysis.f1_by(run.sentences, group)) for title, group in analysis.GROUPS.items()),
+            charts.confusion_matrix(analysis.confusion(run.sentences, SENTIMENTS), [*SENTIMENTS, analysis.NO_PAIR]),
+        ],
+        cards=[(sentence, outcomes, *sides(sentence, outcomes)) for sentence, outcomes in found],
         outcomes=OUTCOMES,
-        counts=Counter(outcome.kind for of_sentence in found for outcome in of_sentence),
-        graphs=graphs(run, sentences) if run.model else [],
-        has_model=run.model is not None,
+        counts=Counter(outcome.kind for _, outcomes in found for outcome in outcomes),
+        graphs=[drawn_graphs(run, record) for record in chosen(run.records, sentences)] if run.model else [],
         details=details(run),
         version=__version__,
     )
 
 
-def tiles(run: Run) -> Iterator[tuple[str, str]]:
-    """What the run reached: a name and a figure each, in percent where it is a share."""
-    names = {f"{kind}_f1": f"{kind} F1" for kind in KINDS}
-    names |= {"triplet_precision": "precision", "triplet_recall": "recall"}
-    for name, label in {**names, "predicted_syntax_triplet_f1": "triplet F1, no heads given"}.items():
-        value = run.figure(name)
-        if value is not None:
-            yield label, f"{100 * value:.2f} %"
-    for name, label in (("ece_after", "calibration error"), ("threshold", "threshold")):
-        value = run.figure(name)
-        if value is not None:
-            yield label, f"{value:.4f}"
-
-
-def score_charts(run: Run) -> list[Markup]:
-    """Curves over the threshold, and reliability."""
-    curve = analysis.threshold_curve(run.sentences)
-    bins = analysis.reliability(*analysis.scores_and_rights(run.sentences))
-    threshold = charts.threshold_curve(curve, run.figures["decision_threshold"])
-    return [threshold, charts.reliability_diagram(bins)]
-
-
-def group_charts(run: Run) -> Iterator[Markup]:
-    """F1 by each group, and the confusion of sentiments."""
-    for title, group in analysis.GROUPS.items():
-        yield charts.f1_bars(title, analysis.f1_by(run.sentences, group))
-    yield charts.confusion_matrix(analysis.confusion(run.sentences, SENTIMENTS), [*SENTIMENTS, analysis.NO_PAIR])
-
-
-def card(sentence: Sentence, found: Sequence[Outcome]) -> dict[str, Any]:
-    """A sentence with gold and predicted triplets, and what became of each."""
+def sides(sentence: Sentence, found: Sequence[Outcome]) -> list[Markup]:
+    """A sentence with its gold and with its predicted triplets; those that are not on both sides are dashed."""
     right = {outcome.gold for outcome in found if outcome.kind == "right"}
-    sides = {"gold": sentence.gold, "predicted": sentence.predicted}
-    drawn = {
-        name: drawing.sentence(
-            " ".join(sentence.tokens), [_placed(t, sentence.tokens, t not in right) for t in sorted(side)]
-        )
-        for name, side in sides.items()
-    }
-    lines = [(outcome.kind, _line(outcome, sentence)) for outcome in found]
-    kinds = " ".join(sorted({outcome.kind for outcome in found}))
-    return {**drawn, "id": sentence.id, "kinds": kinds, "lines": lines}
+    return [
+        drawing.sentence(" ".join(sentence.tokens), [_placed(t, sentence.tokens, t not in right) for t in sorted(side)])
+        for side in (sentence.gold, sentence.predicted)
+    ]
 
 
 def _placed(triplet: Triplet, tokens: Sequence[str], wrong: bool) -> dict[str, Any]:
@@ -226,27 +197,12 @@ def _placed(triplet: Triplet, tokens: Sequence[str], wrong: bool) -> dict[str, A
     return {"aspect": term(*triplet[:2]), "opinion": term(*triplet[2:4]), "sentiment": triplet[4], "wrong": wrong}
 
 
-def _line(outcome: Outcome, sentence: Sentence) -> str:
-    """An outcome in words, with the score of what was predicted."""
-    parts = []
-    if outcome.predicted is not None:
-        parts.append(f"{_words(outcome.predicted, sentence.tokens)} ({sentence.predicted[outcome.predicted]:.2f})")
-    if outcome.gold is not None and outcome.kind != "right":
-        parts.append(f"gold: {_words(outcome.gold, sentence.tokens)}")
-    return "; ".join(parts)
+def chosen(records: Sequence[Record], ids: Iterable[str] | None) -> list[Record]:
+    """The sentences of these ids; without any, short ones with many triplets.
 
-
-def _words(triplet: Triplet, tokens: Sequence[str]) -> str:
-    a, b, c, d, sentiment = triplet
-    return f"{' '.join(tokens[a:b])} | {' '.join(tokens[c:d])} | {sentiment}"
-
-
-def graphs(run: Run, ids: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Tree, semantic and syntactic graph of some sentences."""
-    return [drawn_graphs(run, record) for record in _chosen(run.records, ids)]
-
-
-def _chosen(records: Sequence[Record], ids: Iterable[str] | None) -> list[Record]:
+    Raises:
+        UserError: an id that is not there.
+    """
     if ids is None:
         short = [record for record in records if len(record["tokens"]) <= GRAPH_WORDS]
         return sorted(short, key=lambda record: -len(record["triplets"]))[:GRAPHS]
@@ -292,7 +248,6 @@ def details(run: Run) -> list[tuple[str, Any]]:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write the page of a run."""
     if options.out.suffix not in (".html", ".htm"):
         raise UserError(f"{options.out}: cannot write this kind of file; expected .html")
     found = read_run(options.run, options.split, options.device)

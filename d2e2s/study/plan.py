@@ -80,10 +80,6 @@ class Study:
         filled = {key: v.replace("{dataset}", dataset) if isinstance(v, str) else v for key, v in values.items()}
         return Run(dataset, row, seed, filled)
 
-    def trained_row(self, row: str) -> str:
-        """The row whose runs this one is read from: itself, or that whose heads it hides."""
-        return self.rows[row].get(WITHOUT_HEADS, row)
-
     def folder(self, run: Run) -> Path:
         return self.output_dir / run.name
 

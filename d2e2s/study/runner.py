@@ -36,7 +36,6 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
 import torch
 import yaml
@@ -162,7 +161,7 @@ def _last_line(path: Path) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Run a study: exit code 1 if some of its runs failed, 130 if it was interrupted."""
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a KeyboardInterrupt
     try:
         failed = finish(options)
     except KeyboardInterrupt:
@@ -171,10 +170,6 @@ def run(options: argparse.Namespace) -> int:
     for line in failed:
         print("error:", line, file=sys.stderr)
     return 1 if failed else 0
-
-
-def _stop(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def finish(options: argparse.Namespace) -> list[str]:

@@ -28,9 +28,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from ..data_scripts.prepared import flat
 from ..data_scripts.records import read_records
 from ..errors_d2e2s import UserError
-from ..evaluation.thresholds import Counts, Triplet, micro_f1, sentence_counts
+from ..evaluation.thresholds import Counts, micro_f1, sentence_counts
 
 # Standard deviation, and its degrees of freedom.
 Deviation = tuple[float, int]
@@ -78,13 +79,8 @@ def read_counts(path: str | Path) -> Counts:
     for record in records:
         if "predicted_triplets" not in record:
             raise UserError(f"{path}: record {record['id']!r} has no predicted_triplets; expected a run's predictions")
-    return sentence_counts(
-        *([_triplets(record[key]) for record in records] for key in ("predicted_triplets", "triplets"))
-    )
-
-
-def _triplets(found: Iterable[dict[str, Any]]) -> list[Triplet]:
-    return [(*triplet["aspect"], *triplet["opinion"], triplet["sentiment"]) for triplet in found]
+    keys = ("predicted_triplets", "triplets")
+    return sentence_counts(*([[*map(flat, record[key])] for record in records] for key in keys))
 
 
 def compare(
@@ -181,12 +177,10 @@ def _seeds_p(first: Sequence[float], second: Sequence[float], deviation: Deviati
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values corrected for the number of questions asked (Holm 1979), in their order."""
-    corrected = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = largest
-    return corrected
+    values = np.asarray(p_values, dtype=float)
+    order, corrected = values.argsort(kind="stable"), np.empty_like(values)
+    corrected[order] = np.minimum(np.maximum.accumulate(np.arange(len(values), 0, -1) * values[order]), 1)
+    return corrected.tolist()
 
 
 def mean_interval(values: Sequence[float], deviation: Deviation) -> tuple[float, float]:

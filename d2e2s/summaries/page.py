@@ -10,14 +10,13 @@ from .. import __version__
 from ..reporting import drawing
 from ..reporting.markdown import asset, style
 from .counts import Aspect
-from .figures import Figures, Row
+from .figures import Figures
 
 STYLES = ("blocks.css", "drawing.css", "summary.css")  # of the content
 MOST_RANKED, MOST_SHOWN, MOST_COMPARED, MOST_GROUPS = 10, 100, 15, 12
 
 
 def render(figures: Figures, title: str) -> Markup:
-    """The whole page."""
     return drawing.render(
         "summary.html.jinja",
         title=title,
@@ -51,7 +50,7 @@ def content(figures: Figures) -> Markup:
         groups=largest_groups(figures)[:MOST_GROUPS],
         by_group=[(aspect.name, {row.group: row for row in figures.by_group(aspect)}) for aspect in compared],
         by_period=[(aspect.name, {row.period: row for row in figures.by_period(aspect)}) for aspect in compared],
-        bar=bar,
+        shares=drawing.shares,
         shown=MOST_SHOWN,
         compared=MOST_COMPARED,
     )
@@ -63,11 +62,6 @@ def largest_groups(figures: Figures) -> list[str]:
     for aspect in figures.aspects:
         triplets.update({group: counts.total() for group, counts in aspect.groups.items()})
     return [group for group, _ in triplets.most_common()]
-
-
-def bar(row: Row, labels: list[str]) -> Markup:
-    """The shares of an aspect as one bar."""
-    return drawing.shares([(row.aspect, row.counts)], labels)
 
 
 def examples(aspect: Aspect) -> list[Markup]:

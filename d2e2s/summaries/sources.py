@@ -7,6 +7,7 @@ import json
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ..pipeline_d2e2s import TripletExtractionPipeline
 from ..prediction.predict import predicted, with_progress
 from ..prediction.readers import read_table
 from ..prediction.shards import read_predictions
-from ..prediction.tables import OUTPUT_COLUMN, Table, check_column, is_text, rows_of
+from ..prediction.tables import OUTPUT_COLUMN, Table, check_column, is_text, rows_of, text_of
 from ..prediction.text_lines import SEPARATORS
 from ..prediction.writers import TRIPLET_COLUMNS, as_it_was
 from .counts import Review
@@ -25,6 +26,7 @@ Row = dict[str, Any]
 DATE_FORMS = "a day such as 2024-05-31, or a date and time as ISO 8601 has it"
 
 
+@dataclass
 class Source:
     """Where reviews come from, and which of their columns matter.
 
@@ -34,16 +36,11 @@ class Source:
         by, date_column: with the group and the day of each review.
     """
 
-    def __init__(
-        self,
-        load: Callable[[], TripletExtractionPipeline],
-        text_column: str,
-        output_column: str = OUTPUT_COLUMN,
-        by: str | None = None,
-        date_column: str | None = None,
-    ) -> None:
-        self.load, self.text_column, self.output_column = load, text_column, output_column
-        self.by, self.date_column = by, date_column
+    load: Callable[[], TripletExtractionPipeline]
+    text_column: str
+    output_column: str = OUTPUT_COLUMN
+    by: str | None = None
+    date_column: str | None = None
 
     def read(self, place: str) -> Iterator[Review]:
         """The reviews of a file or of the folder of a corpus.
@@ -103,7 +100,7 @@ class Source:
             if not is_text(text := row[self.text_column]):
                 raise UserError(f"{where}: {self.text_column} is {reprlib.repr(text)}; expected text")
             yield Review(
-                text if isinstance(text, str) else " ".join(text or ()),
+                text_of(text),
                 triplets_of(row[self.output_column], f"{where}: {self.output_column}"),
                 None if self.by is None else group_of(row[self.by]),
                 None if self.date_column is None else month(row[self.date_column], where),
