@@ -48,7 +48,6 @@ TRAINED = ("electronics", "home", "beauty", "fashion")  # domains of DMASTE
 HELD_OUT = (*TRAINED, "book", "grocery", "pet", "toy")
 # Encoder: its peak learning rate, that of the rest, and epochs.
 RATES = {BASE: (5e-5, 3e-4, 1), SMALL: (1.5e-4, 5e-4, 2)}
-LEAST_SCORE = 0.2  # of what the teacher finds: its own threshold is that of the sparse labels which it learned
 TRIMMED = {
     *("very", "so", "really", "quite", "extremely", "super", "incredibly", "pretty", "absolutely", "truly", "totally"),
     *("rather", "such", "more", "most", "is", "are", "was", "were", "been", "be", "a", "an", "the"),
@@ -113,7 +112,7 @@ def with_found(records: Sequence[Record], teacher: str) -> list[Record]:
     """The records with the triplets that a model finds in them beside their own; our own sentences as they are."""
     extract = load_pipeline(teacher, dtype="bfloat16" if multiplies_bfloat16() else "float32")
     public = [record for record in records if is_public(record)]
-    found = extract([record["tokens"] for record in public], threshold=LEAST_SCORE)
+    found = extract([record["tokens"] for record in public])
     more = {record["id"]: together(record, triplets) for record, triplets in zip(public, found, strict=True)}
     return [more.get(record["id"], record) for record in records]
 

@@ -14,7 +14,7 @@ from d2e2s.checkpoints import check
 from d2e2s.data_scripts.records import validate_record
 from d2e2s.prediction.predict import load_pipeline
 from experiments import reviews_en, reviews_en_card
-from experiments.reviews_en import GOLD, gold_sentences, lower_threshold, pack, together, trimmed
+from experiments.reviews_en import GOLD, gold_sentences, in_haste, lower_threshold, pack, together, trimmed
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKENS = ["The", "food", "was", "very", "good", "and", "the", "soup", "was", "not", "so", "bad", "."]
@@ -51,6 +51,19 @@ def test_opinions_lose_what_strengthens_them_and_no_more() -> None:
     assert [one["opinion"] for one in trimmed(record)["triplets"]] == [[4, 5], [9, 12]]
     record["triplets"] = [triplet([1, 2], [3, 4])]
     assert trimmed(record)["triplets"] == record["triplets"]  # something is left
+
+
+def test_some_public_sentences_are_read_again_as_if_typed_in_haste() -> None:
+    texts = ["The", "waitress", "brought", "delicious", "chocolate", "cake", "quickly"]
+    records = [{"id": f"dmaste-{i}", "tokens": texts, "triplets": [triplet([5, 6], [3, 4])]} for i in range(400)]
+    hasty = in_haste([*records, {**records[0], "id": "practice-1"}], seed=1)
+    assert 50 < len(hasty) < 110 and not any(record["id"].startswith("practice") for record in hasty)
+    assert hasty == in_haste(records, seed=1) and {record["id"] for record in hasty}.isdisjoint(texts)
+    for record in hasty:
+        validate_record(record, record["id"])
+        assert len(record["tokens"]) == len(texts) and record["triplets"] == records[0]["triplets"]
+    changed = [new != old for record in hasty for new, old in zip(record["tokens"], texts, strict=True)]
+    assert 0.2 < sum(changed) / len(changed) < 0.4
 
 
 def test_what_is_found_joins_what_is_annotated_the_surest_first() -> None:
