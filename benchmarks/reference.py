@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -24,6 +24,7 @@ from d2e2s.spans_d2e2s import WORDS_PER_CANDIDATE
 
 Span = tuple[int, int]
 Gold = list[tuple[Span, Span, int]]  # aspect, opinion and sentiment of the triplets of a sentence
+Scored = list[tuple[float, tuple[int, ...]]]  # triplets with their scores
 # A layer of the model: its parts are read by their names.
 Layer = Any
 MINUS_INFINITY = -1e30
@@ -32,39 +33,34 @@ MAX_DISTANCE = 16
 
 @dataclass
 class Sentence:
-    """What is known of one sentence, without padding: nodes `(N, D)`, graphs `(N, N)`, arc logits `(W, N)`."""
+    """What is known of one sentence, without padding.
+
+    Attributes:
+        encoder_nodes, nodes: `(N, D)`. semantic_graph, syntactic_graph: `(N, N)`. arc_logits: `(W, N)`.
+        spans: all of them, with their features `(Q, P)` and span_logits `(Q, 3)`.
+        aspects, opinions: the candidates, with the pair_logits `(K, L, 1 + sentiments)`.
+    """
 
     encoder_nodes: Tensor
     nodes: Tensor
     semantic_graph: Tensor | None = None
     syntactic_graph: Tensor | None = None
     arc_logits: Tensor | None = None
+    gold: Gold = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    features: Tensor = field(init=False)
+    span_logits: Tensor = field(init=False)
+    aspects: list[Span] = field(default_factory=list)
+    opinions: list[Span] = field(default_factory=list)
+    pair_logits: Tensor = field(init=False)
 
     @property
     def length(self) -> int:
         """Number of words."""
         return len(self.nodes) - 1
 
-
-@dataclass
-class Spans:
-    """Every span of every sentence; padded to Q: features `(B, Q, P)`, logits `(B, Q, 3)`."""
-
-    places: list[list[Span]]
-    features: Tensor
-    logits: Tensor
-
-    def feature(self, sentence: int, span: Span) -> Tensor:
-        return self.features[sentence, self.places[sentence].index(span)]
-
-
-@dataclass
-class Pairs:
-    """The candidates of each sentence, and the logits `(K, L, 1 + sentiments)` of their pairs."""
-
-    aspects: list[list[Span]]
-    opinions: list[list[Span]]
-    logits: list[Tensor]
+    def feature(self, span: Span) -> Tensor:
+        return self.features[self.spans.index(span)]
 
 
 def literal_forward(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tensor]) -> D2E2SOutput:
@@ -74,18 +70,21 @@ def literal_forward(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tenso
     output holds padding (spans, candidates and nodes that do not exist), this one holds 0; `triplets` and `scores`
     always have `config.max_triplets` rows, and are there in training mode too.
     """
-    config, sentences = model.config, literal_nodes(model.d2e2s, inputs)
-    spans = score_spans(model, sentences)
-    gold = gold_triplets(inputs.get("labels"), len(sentences))
-    forced = gold if model.training and gold is not None else [[] for _ in sentences]
-    classes = [span_classes(rows, config.max_span_width) for rows in forced]
-    most = [config.max_candidates if model.training else most_candidates(config, sentence) for sentence in sentences]
-    aspects, opinions = (choose_candidates(spans, classes, kind, most) for kind in (1, 2))
-    pairs = Pairs(aspects, opinions, score_pairs(model, sentences, spans, aspects, opinions))
-    output = collect(config, sentences, spans, pairs)
-    if gold is not None:
-        output.losses = literal_losses(model, inputs, sentences, spans, pairs, gold)
-        output.loss = cast(Tensor, sum(loss_weight(config, name) * loss for name, loss in output.losses.items()))
+    config, labels, sentences = model.config, inputs.get("labels"), literal_nodes(model.d2e2s, inputs)
+    for b, sentence in enumerate(sentences):
+        sentence.gold = [] if labels is None else gold_triplets(labels[b])
+        score_spans(model.span_scorer, sentence, config.max_span_width)
+        sentence.aspects, sentence.opinions = (choose_candidates(model, sentence, kind) for kind in (1, 2))
+        sentence.pair_logits = score_pairs(model.pair_scorer, sentence)
+    output = collect(config, sentences)
+    if labels is not None:
+        output.losses = literal_losses(model, inputs, sentences)
+        weights = {
+            "parser": config.parser_loss_weight,
+            "contrastive": config.contrastive_loss_weight,
+            "graph_consistency": config.graph_consistency_weight,
+        }
+        output.loss = cast(Tensor, sum(weights.get(name, 1.0) * loss for name, loss in output.losses.items()))
     return output
 
 
@@ -94,21 +93,18 @@ def literal_forward(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tenso
 
 def literal_nodes(model: Layer, inputs: Mapping[str, Tensor]) -> list[Sentence]:
     """The fused nodes of each sentence."""
-    pieces = encode(model, inputs)
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    pieces = model.encoder(**{name: inputs[name] for name in names if name in inputs}).last_hidden_state
     sentences = []
     for states, owners, words in zip(pieces, inputs["word_index"], inputs["word_mask"], strict=True):
         nodes = pool_pieces(states, owners.tolist(), int(words.sum()) + 1)
         sentences.append(Sentence(nodes, nodes))
     if model.config.uses_graphs:
         states = packed_lstm(model.lstm, [model.channel(sentence.encoder_nodes) for sentence in sentences])
-        for sentence, state, heads in zip(sentences, states, given_heads(inputs, sentences), strict=True):
-            fuse(model, sentence, state, heads)
+        for b, (sentence, state) in enumerate(zip(sentences, states, strict=True)):
+            heads = [] if inputs.get("heads") is None else inputs["heads"][b, : sentence.length].tolist()
+            fuse(model, sentence, state, heads if max(heads, default=-1) >= 0 else None)
     return sentences
-
-
-def encode(model: Layer, inputs: Mapping[str, Tensor]) -> Tensor:
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    return model.encoder(**{name: inputs[name] for name in names if name in inputs}).last_hidden_state
 
 
 def pool_pieces(pieces: Tensor, owners: list[int], nodes: int) -> Tensor:
@@ -120,16 +116,8 @@ def pool_pieces(pieces: Tensor, owners: list[int], nodes: int) -> Tensor:
     return torch.stack(rows)
 
 
-def given_heads(inputs: Mapping[str, Tensor], sentences: list[Sentence]) -> list[list[int] | None]:
-    """The heads of each sentence, None where all are unknown or none were given."""
-    if inputs.get("heads") is None:
-        return [None] * len(sentences)
-    rows = [row[: sentence.length] for row, sentence in zip(inputs["heads"].tolist(), sentences, strict=True)]
-    return [row if max(row) >= 0 else None for row in rows]
-
-
 def fuse(model: Layer, sentence: Sentence, states: Tensor, heads: list[int] | None) -> None:
-    """Semantic and syntactic branch of one sentence, and their fusion."""
+    """Semantic and syntactic branch of one sentence, and their fusion; `heads` is None where all are unknown."""
     nodes = sentence.encoder_nodes
     channel = model.lstm_norm(model.channel(nodes) + states)
     semantic, sentence.semantic_graph = semantic_gcn(model, channel)
@@ -158,16 +146,21 @@ def attention(layer: Layer, queries: Tensor, memory: Tensor) -> Tensor:
     size = queries.shape[1]
     key_weight, value_weight = layer.key_value.weight[:size], layer.key_value.weight[size:]
     query, key, value = layer.query(queries), memory @ key_weight.T, memory @ value_weight.T
-    answers = []
-    for columns in head_columns(size, layer.heads):
-        scores = query[:, columns] @ key[:, columns].T / math.sqrt(size // layer.heads)
-        answers.append(torch.softmax(scores, dim=1) @ value[:, columns])
-    return layer.output(torch.cat(answers, dim=1))
+    return layer.output(mix_by_head(softmax_by_head(query, key, layer.heads), value))
 
 
-def head_columns(size: int, heads: int) -> list[slice]:
-    width = size // heads
-    return [slice(head * width, (head + 1) * width) for head in range(heads)]
+def softmax_by_head(query: Tensor, key: Tensor, heads: int, bias: Tensor | None = None) -> list[Tensor]:
+    """Weights `(N, N)` of each head by the scaled dot product, plus its part of a bias `(N, N, heads)`."""
+    weights = []
+    for head, (queries, keys) in enumerate(zip(query.chunk(heads, 1), key.chunk(heads, 1), strict=True)):
+        scores = queries @ keys.T / math.sqrt(queries.shape[1])
+        weights.append(torch.softmax(scores if bias is None else scores + bias[:, :, head], dim=1))
+    return weights
+
+
+def mix_by_head(weights: list[Tensor], values: Tensor) -> Tensor:
+    parts = values.chunk(len(weights), 1)
+    return torch.cat([each @ part for each, part in zip(weights, parts, strict=True)], dim=1)
 
 
 # --- the syntactic graph and its networks
@@ -259,12 +252,8 @@ def graph_attention(layer: Layer, nodes: Tensor, graph: Tensor) -> Tensor:
         found, weights = neighbours(graph, node)
         mixed = F.leaky_relu(layer.left(nodes[node]) + layer.right(nodes[found]), 0.2)
         value = layer.value(nodes[found])
-        answers = []
-        scored = head_columns(mixed.shape[1], layer.heads)
-        for head, columns in enumerate(head_columns(value.shape[1], layer.heads)):
-            scores = mixed[:, scored[head]] @ layer.attention[head]
-            answers.append(torch.softmax(scores + weights.log(), dim=0) @ value[:, columns])
-        rows.append(torch.cat(answers))
+        heads = zip(mixed.chunk(layer.heads, 1), value.chunk(layer.heads, 1), layer.attention, strict=True)
+        rows.append(torch.cat([torch.softmax(m @ a + weights.log(), dim=0) @ v for m, v, a in heads]))
     return torch.stack(rows)
 
 
@@ -285,32 +274,16 @@ def semantic_gcn(model: Layer, nodes: Tensor) -> tuple[Tensor, Tensor]:
 
 def semantic_graphs(layer: Layer, nodes: Tensor) -> list[Tensor]:
     """Self-attention weights `(N, N)` of each head, with the bias of relative positions if there is one."""
-    query, key, size = layer.query(nodes), layer.key(nodes), nodes.shape[1]
-    graphs = []
-    for head, columns in enumerate(head_columns(size, layer.heads)):
-        scores = query[:, columns] @ key[:, columns].T / math.sqrt(size // layer.heads)
-        if layer.position is not None:
-            scores = scores + layer.position.weight[relative_positions(len(nodes)), head]
-        graphs.append(torch.softmax(scores, dim=1))
-    return graphs
-
-
-def relative_positions(length: int) -> list[list[int]]:
-    """Row of the position table for each pair of nodes, far ones cut off."""
-
-    def clip(distance: int) -> int:
-        return max(-MAX_DISTANCE, min(MAX_DISTANCE, distance)) + MAX_DISTANCE
-
-    return [[clip(j - i) for j in range(length)] for i in range(length)]
+    places = range(len(nodes))
+    rows = [[max(-MAX_DISTANCE, min(MAX_DISTANCE, j - i)) + MAX_DISTANCE for j in places] for i in places]
+    bias = None if layer.position is None else layer.position(torch.tensor(rows, device=nodes.device))
+    return softmax_by_head(layer.query(nodes), layer.key(nodes), layer.heads, bias)
 
 
 def enhanced_semantic_gcn(gcn: Layer, nodes: Tensor, graphs: list[Tensor]) -> Tensor:
     shares, mixed = torch.softmax(gcn.layer_weights, dim=0), torch.zeros_like(nodes)
-    columns = head_columns(nodes.shape[1], len(graphs))
     for number, layer in enumerate(gcn.layers):
-        values = layer(nodes)
-        update = torch.cat([graph @ values[:, part] for graph, part in zip(graphs, columns, strict=True)], dim=1)
-        nodes = nodes + F.relu(update)
+        nodes = nodes + F.relu(mix_by_head(graphs, layer(nodes)))
         mixed = mixed + shares[number] * nodes
     return global_context(gcn.context, mixed)
 
@@ -318,11 +291,8 @@ def enhanced_semantic_gcn(gcn: Layer, nodes: Tensor, graphs: list[Tensor]) -> Te
 def global_context(layer: Layer, nodes: Tensor) -> Tensor:
     context = layer.pooled(torch.cat([nodes.mean(0), nodes.max(0).values]))
     gate_weight = torch.cat([layer.node_gate.weight, layer.context_gate.weight], dim=1)
-    rows = []
-    for node in nodes:
-        gate = torch.sigmoid(F.linear(torch.cat([node, context]), gate_weight, layer.node_gate.bias))
-        rows.append(node + gate * context)
-    return torch.stack(rows)
+    both = torch.cat([nodes, context.expand_as(nodes)], dim=1)
+    return nodes + torch.sigmoid(F.linear(both, gate_weight, layer.node_gate.bias)) * context
 
 
 # --- fusion
@@ -376,54 +346,28 @@ FUSIONS = {
 # --- spans
 
 
-def score_spans(model: D2E2SForTripletExtraction, sentences: list[Sentence]) -> Spans:
+def score_spans(scorer: Layer, sentence: Sentence, max_width: int) -> None:
     """Concatenate first word, last word and root of every span; add the masked maximum and the width."""
-    scorer: Layer = model.span_scorer
-    places = all_spans(sentences, model.config.max_span_width)
-    nodes = nn.utils.rnn.pad_sequence([sentence.nodes for sentence in sentences], batch_first=True)
+    nodes, words = sentence.nodes, range(sentence.length)
+    spans = [(start, last + 1) for start in words for last in words[start : start + max_width]]
     size = scorer.root.out_features
-    start, end, inside = (scorer.words.weight[i * size : (i + 1) * size] for i in range(3))
-    ends = torch.stack([span_nodes(row, spans) for row, spans in zip(nodes, padded(places), strict=True)])
-    weight = torch.cat([start, end, scorer.root.weight], dim=1)
-    pooled = masked_max(nodes[:, 1:] @ inside.T, places)
+    first, last, inside = (scorer.words.weight[i * size : (i + 1) * size] for i in range(3))
+    ends = torch.stack([torch.cat([nodes[start + 1], nodes[end], nodes[0]]) for start, end in spans])
+    pooled = masked_max(nodes[1:] @ inside.T, spans)
     if scorer.boundary is not None:
-        refined = [refine(scorer.boundary, row[1:], spans) for row, spans in zip(nodes, places, strict=True)]
-        pooled = pooled + nn.utils.rnn.pad_sequence(refined, batch_first=True)
-    widths = torch.tensor([[end - start - 1 for start, end in spans] for spans in padded(places)], device=nodes.device)
-    features = F.relu(F.linear(ends, weight, scorer.root.bias) + pooled + scorer.width_embedding(widths))
-    return Spans(places, features, scorer.output(features))
+        pooled = pooled + refine(scorer.boundary, nodes[1:], spans)
+    width = scorer.width_embedding(torch.tensor([end - start - 1 for start, end in spans], device=nodes.device))
+    weight = torch.cat([first, last, scorer.root.weight], dim=1)
+    sentence.features = F.relu(F.linear(ends, weight, scorer.root.bias) + pooled + width)
+    sentence.spans, sentence.span_logits = spans, scorer.output(sentence.features)
 
 
-def all_spans(sentences: list[Sentence], width: int) -> list[list[Span]]:
-    return [
-        [
-            (start, end)
-            for start in range(sentence.length)
-            for end in range(start + 1, min(start + width, sentence.length) + 1)
-        ]
-        for sentence in sentences
-    ]
-
-
-def padded(places: list[list[Span]]) -> list[list[Span]]:
-    """As many spans for each sentence; the first word stands where there is none."""
-    most = max(map(len, places))
-    return [[*spans, *[(0, 1)] * (most - len(spans))] for spans in places]
-
-
-def span_nodes(nodes: Tensor, spans: list[Span]) -> Tensor:
-    """First word, last word and root of each span: `(N, D)` to `(Q, 3 D)`."""
-    rows = [torch.cat([nodes[start + 1], nodes[end], nodes[0]]) for start, end in spans]
-    return torch.stack(rows)
-
-
-def masked_max(words: Tensor, ranges: list[list[Span]]) -> Tensor:
-    """Maximum over the words of each range, by a mask `(B, Q, W)`: `(B, W, P)` to `(B, Q, P)`."""
-    mask = torch.zeros(len(ranges), max(map(len, ranges)), words.shape[1], device=words.device)
-    for b, row in enumerate(ranges):
-        for q, (start, end) in enumerate(row):
-            mask[b, q, start:end] = 1.0
-    return (words[:, None] + (1.0 - mask[..., None]) * MINUS_INFINITY).amax(2)
+def masked_max(words: Tensor, ranges: list[Span]) -> Tensor:
+    """Maximum over the words of each range, by a mask `(Q, W)`: `(W, P)` to `(Q, P)`."""
+    mask = torch.zeros(len(ranges), len(words), device=words.device)
+    for q, (start, end) in enumerate(ranges):
+        mask[q, start:end] = 1.0
+    return (words + (1.0 - mask[..., None]) * MINUS_INFINITY).amax(1)
 
 
 def refine(layer: Layer, words: Tensor, spans: list[Span]) -> Tensor:
@@ -443,52 +387,39 @@ def refine(layer: Layer, words: Tensor, spans: list[Span]) -> Tensor:
 # --- candidates and pairs
 
 
-def most_candidates(config: D2E2SConfig, sentence: Sentence) -> int:
-    """A long sentence has more of them."""
-    return max(config.max_candidates, sentence.length // WORDS_PER_CANDIDATE)
+def choose_candidates(model: D2E2SForTripletExtraction, sentence: Sentence, kind: int) -> list[Span]:
+    """The best spans of a kind: in training the gold ones before all others, else more of them in a long sentence."""
+    gold, count = {}, model.config.max_candidates
+    if model.training:
+        gold = span_classes(sentence)
+    else:
+        count = max(count, sentence.length // WORDS_PER_CANDIDATE)
+    scores = torch.log_softmax(sentence.span_logits, dim=1)[:, kind].tolist()
+    rank = {span: (gold.get(span) == kind, score) for span, score in zip(sentence.spans, scores, strict=True)}
+    return sorted(sentence.spans, key=lambda span: rank[span], reverse=True)[:count]
 
 
-def choose_candidates(spans: Spans, classes: list[dict[Span, int]], kind: int, most: list[int]) -> list[list[Span]]:
-    """The best spans of a kind in each sentence, gold ones (those in `classes`) before all others."""
-    chosen = []
-    for logits, places, gold, count in zip(spans.logits, spans.places, classes, most, strict=True):
-        scores = torch.log_softmax(logits, dim=1)[:, kind].tolist()
-        rank = {span: (gold.get(span) == kind, score) for span, score in zip(places, scores, strict=False)}
-        chosen.append(sorted(places, key=lambda span: rank[span], reverse=True)[:count])
-    return chosen
-
-
-def score_pairs(
-    model: D2E2SForTripletExtraction,
-    sentences: list[Sentence],
-    spans: Spans,
-    aspects: list[list[Span]],
-    opinions: list[list[Span]],
-) -> list[Tensor]:
-    """Logits `(K, L, 1 + sentiments)` of each sentence: one concatenation a pair, then one linear map."""
-    scorer: Layer = model.pair_scorer
+def score_pairs(scorer: Layer, sentence: Sentence) -> Tensor:
+    """Logits `(K, L, 1 + sentiments)`: one concatenation a pair, then one linear map."""
     weight = torch.cat([scorer.aspect.weight, scorer.opinion.weight], dim=1)
-    logits = []
-    for b, sentence in enumerate(sentences):
-        pairs = [(aspect, opinion) for aspect in aspects[b] for opinion in opinions[b]]
-        ends = {span: candidate(sentence, spans, b, span) for pair in pairs for span in pair}
-        both = torch.stack([torch.cat([ends[aspect], ends[opinion]]) for aspect, opinion in pairs])
-        extra = between(scorer, sentence.nodes[1:], pairs)
-        features = F.relu(F.linear(both, weight, scorer.aspect.bias) + extra)
-        logits.append(scorer.output(features).reshape(len(aspects[b]), len(opinions[b]), -1))
-    return logits
+    pairs = [(aspect, opinion) for aspect in sentence.aspects for opinion in sentence.opinions]
+    ends = {span: candidate(sentence, span) for span in (*sentence.aspects, *sentence.opinions)}
+    both = torch.stack([torch.cat([ends[aspect], ends[opinion]]) for aspect, opinion in pairs])
+    extra = between(scorer, sentence.nodes[1:], pairs)
+    features = F.relu(F.linear(both, weight, scorer.aspect.bias) + extra)
+    return scorer.output(features).reshape(len(sentence.aspects), len(sentence.opinions), -1)
 
 
-def candidate(sentence: Sentence, spans: Spans, index: int, span: Span) -> Tensor:
+def candidate(sentence: Sentence, span: Span) -> Tensor:
     """First word, last word and features of a span: `(2 D + P,)`."""
     start, end = span
-    return torch.cat([sentence.nodes[start + 1], sentence.nodes[end], spans.feature(index, span)])
+    return torch.cat([sentence.nodes[start + 1], sentence.nodes[end], sentence.feature(span)])
 
 
 def between(scorer: Layer, words: Tensor, pairs: list[tuple[Span, Span]]) -> Tensor:
     """Maximum over the words between the spans of each pair, plus the embedded signed distance: `(Q, P)`."""
     gaps = [context_range(*pair) for pair in pairs]
-    pooled = masked_max(scorer.context(words)[None], [gaps])[0]
+    pooled = masked_max(scorer.context(words), gaps)
     rows = []
     for row, (start, end), (aspect, opinion) in zip(pooled, gaps, pairs, strict=True):
         distance = min(end - start + 1, MAX_DISTANCE)
@@ -507,19 +438,18 @@ def context_range(aspect: Span, opinion: Span) -> Span:
 # --- output
 
 
-def collect(config: D2E2SConfig, sentences: list[Sentence], spans: Spans, pairs: Pairs) -> D2E2SOutput:
+def collect(config: D2E2SConfig, sentences: list[Sentence]) -> D2E2SOutput:
     """The parts in the layout of the fast output."""
-    triplets, scores = decode_triplets(config, pairs)
+    triplets, scores = decode_triplets(config, sentences)
+    words = max(sentence.length for sentence in sentences)
     return D2E2SOutput(
         triplets=triplets,
         scores=scores,
-        span_logits=span_grid(spans, max(sentence.length for sentence in sentences), config.max_span_width),
-        pair_logits=stack_padded(pairs.logits),
-        aspects=stack_padded([torch.tensor(rows) for rows in pairs.aspects]),
-        opinions=stack_padded([torch.tensor(rows) for rows in pairs.opinions]),
-        arc_logits=optional(sentences, "arc_logits"),
-        semantic_graph=optional(sentences, "semantic_graph"),
-        syntactic_graph=optional(sentences, "syntactic_graph"),
+        span_logits=torch.stack([span_grid(sentence, words, config.max_span_width) for sentence in sentences]),
+        pair_logits=stack_padded([sentence.pair_logits for sentence in sentences]),
+        aspects=stack_padded([torch.tensor(sentence.aspects) for sentence in sentences]),
+        opinions=stack_padded([torch.tensor(sentence.opinions) for sentence in sentences]),
+        **{name: optional(sentences, name) for name in ("arc_logits", "semantic_graph", "syntactic_graph")},
     )
 
 
@@ -537,38 +467,41 @@ def stack_padded(parts: list[Tensor]) -> Tensor:
     return whole
 
 
-def span_grid(spans: Spans, words: int, width: int) -> Tensor:
-    """Span logits in the layout `(B, W, S, 3)`."""
-    grid = spans.logits.new_zeros(len(spans.places), words, width, 3)
-    for b, places in enumerate(spans.places):
-        for q, (start, end) in enumerate(places):
-            grid[b, start, end - start - 1] = spans.logits[b, q].detach()
+def span_grid(sentence: Sentence, words: int, width: int) -> Tensor:
+    """Span logits in the layout `(W, S, 3)`."""
+    grid = sentence.span_logits.new_zeros(words, width, 3)
+    for (start, end), logits in zip(sentence.spans, sentence.span_logits.detach(), strict=True):
+        grid[start, end - start - 1] = logits
     return grid
 
 
-def decode_triplets(config: D2E2SConfig, pairs: Pairs) -> tuple[Tensor, Tensor]:
-    """Sort all pairs by the probability of their best sentiment; keep the best above the threshold."""
-    triplets = torch.full((len(pairs.logits), config.max_triplets, 5), -100)
-    scores = torch.full((len(pairs.logits), config.max_triplets), -100.0)
-    for b, logits in enumerate(pairs.logits):
-        probabilities = (logits / config.temperature).softmax(-1).tolist()
-        found = scored_triplets(pairs.aspects[b], pairs.opinions[b], probabilities)
-        found = [(shifted(score, config.score_shift), triplet) for score, triplet in found]
-        found = [row for row in found if row[0] >= config.decision_threshold]
-        found = sorted(found, reverse=True)[: config.max_triplets]
+def decode_triplets(config: D2E2SConfig, sentences: list[Sentence]) -> tuple[Tensor, Tensor]:
+    triplets = torch.full((len(sentences), config.max_triplets, 5), -100)
+    scores = torch.full((len(sentences), config.max_triplets), -100.0)
+    for b, sentence in enumerate(sentences):
+        found = sorted(scored_triplets(config, sentence), reverse=True)[: config.max_triplets]
         for row, (score, triplet) in enumerate(found if config.allow_overlaps else best_readings(found)):
             triplets[b, row], scores[b, row] = torch.tensor(triplet), score
     return triplets, scores
 
 
-def shifted(score: float, shift: float) -> float:
-    """A probability whose log-odds are moved."""
-    return score * math.exp(shift) / (score * math.exp(shift) + 1 - score)
+def scored_triplets(config: D2E2SConfig, sentence: Sentence) -> Scored:
+    """All pairs with the probability of their best sentiment, its log-odds moved, if that is above the threshold."""
+    found: Scored = []
+    odds = math.exp(config.score_shift)
+    probabilities = (sentence.pair_logits / config.temperature).softmax(-1).tolist()
+    for aspect, row in zip(sentence.aspects, probabilities, strict=True):
+        for opinion, (_, *sentiments) in zip(sentence.opinions, row, strict=True):
+            best = max(sentiments)
+            score = best * odds / (best * odds + 1 - best)
+            if score >= config.decision_threshold:
+                found.append((score, (*aspect, *opinion, sentiments.index(best))))
+    return found
 
 
-def best_readings(found: list[tuple[float, tuple[int, ...]]]) -> list[tuple[float, tuple[int, ...]]]:
+def best_readings(found: Scored) -> Scored:
     """Without the triplets whose aspect and opinion both overlap those of a better one that is kept."""
-    kept: list[tuple[float, tuple[int, ...]]] = []
+    kept: Scored = []
     for score, triplet in found:
         if not any(all(overlaps(triplet[i : i + 2], better[i : i + 2]) for i in (0, 2)) for _, better in kept):
             kept.append((score, triplet))
@@ -579,85 +512,51 @@ def overlaps(span: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return span[0] < other[1] and other[0] < span[1]
 
 
-def scored_triplets(
-    aspects: list[Span], opinions: list[Span], probabilities: list[list[list[float]]]
-) -> list[tuple[float, tuple[int, ...]]]:
-    found: list[tuple[float, tuple[int, ...]]] = []
-    for aspect, row in zip(aspects, probabilities, strict=True):
-        for opinion, (_, *sentiments) in zip(opinions, row, strict=True):
-            best = max(sentiments)
-            found.append((best, (*aspect, *opinion, sentiments.index(best))))
-    return found
-
-
 # --- losses
 
 
-def gold_triplets(labels: Tensor | None, sentences: int) -> list[Gold] | None:
-    """The gold triplets of each sentence, None without labels."""
-    if labels is None:
-        return None
-    rows = [[row for row in labels[b].tolist() if row[0] >= 0] for b in range(sentences)]
-    return [[((a, b), (c, d), sentiment) for a, b, c, d, sentiment in sentence] for sentence in rows]
+def gold_triplets(labels: Tensor) -> Gold:
+    """The gold triplets of one sentence, without padding."""
+    return [((a, b), (c, d), sentiment) for a, b, c, d, sentiment in labels.tolist() if a >= 0]
 
 
-def span_classes(gold: Gold, width: int) -> dict[Span, int]:
-    """1 for aspects, 2 for opinions, opinion where a span is both; spans that are too wide have no class."""
-    classes = {aspect: 1 for aspect, _, _ in gold} | {opinion: 2 for _, opinion, _ in gold}
-    return {(start, end): label for (start, end), label in classes.items() if end - start <= width}
-
-
-def loss_weight(config: D2E2SConfig, name: str) -> float:
-    return {
-        "span": 1.0,
-        "pair": 1.0,
-        "parser": config.parser_loss_weight,
-        "contrastive": config.contrastive_loss_weight,
-        "graph_consistency": config.graph_consistency_weight,
-    }[name]
+def span_classes(sentence: Sentence) -> dict[Span, int]:
+    """1 for aspects, 2 for opinions, opinion where a span is both."""
+    return {aspect: 1 for aspect, _, _ in sentence.gold} | {opinion: 2 for _, opinion, _ in sentence.gold}
 
 
 def literal_losses(
-    model: D2E2SForTripletExtraction,
-    inputs: Mapping[str, Tensor],
-    sentences: list[Sentence],
-    spans: Spans,
-    pairs: Pairs,
-    gold: list[Gold],
+    model: D2E2SForTripletExtraction, inputs: Mapping[str, Tensor], sentences: list[Sentence]
 ) -> dict[str, Tensor]:
     """Each loss that is switched on, by its name, unweighted."""
     config, words = model.config, sum(sentence.length for sentence in sentences)
     losses = {
-        "span": span_loss(spans, gold, config.max_span_width) / words,
-        "pair": pair_loss(pairs, gold) / words,
+        "span": torch.stack([span_loss(sentence) for sentence in sentences]).sum() / words,
+        "pair": torch.stack([pair_loss(sentence) for sentence in sentences]).sum() / words,
     }
     if sentences[0].arc_logits is not None and inputs.get("heads") is not None and config.parser_loss_weight:
         losses["parser"] = parser_loss(model, inputs, sentences)
     if config.contrastive_loss_weight:
-        losses["contrastive"] = contrastive_loss(spans, gold, config)
+        losses["contrastive"] = contrastive_loss(sentences, config.contrastive_temperature)
     if config.graph_consistency_weight and sentences[0].syntactic_graph is not None:
         losses["graph_consistency"] = consistency_loss(sentences)
     return losses
 
 
-def span_loss(spans: Spans, gold: list[Gold], width: int) -> Tensor:
-    total = spans.logits.new_zeros(())
-    for b, places in enumerate(spans.places):
-        classes = span_classes(gold[b], width)
-        for q, span in enumerate(places):
-            total = total - torch.log_softmax(spans.logits[b, q], dim=0)[classes.get(span, 0)]
-    return total
+def span_loss(sentence: Sentence) -> Tensor:
+    classes = span_classes(sentence)
+    return summed_cross_entropy(sentence.span_logits, [classes.get(span, 0) for span in sentence.spans])
 
 
-def pair_loss(pairs: Pairs, gold: list[Gold]) -> Tensor:
-    total = pairs.logits[0].new_zeros(())
-    for b, logits in enumerate(pairs.logits):
-        # A pair with two sentiments counts with the later one in the order of the labels.
-        classes = {(aspect, opinion): 1 + sentiment for aspect, opinion, sentiment in sorted(gold[b])}
-        targets = [classes.get((a, o), 0) for a in pairs.aspects[b] for o in pairs.opinions[b]]
-        target = torch.tensor(targets, device=logits.device)
-        total = total + F.cross_entropy(logits.flatten(0, 1), target, reduction="sum")
-    return total
+def pair_loss(sentence: Sentence) -> Tensor:
+    # A pair with two sentiments counts with the later one in the order of the labels.
+    classes = {(aspect, opinion): 1 + sentiment for aspect, opinion, sentiment in sorted(sentence.gold)}
+    targets = [classes.get((a, o), 0) for a in sentence.aspects for o in sentence.opinions]
+    return summed_cross_entropy(sentence.pair_logits.flatten(0, 1), targets)
+
+
+def summed_cross_entropy(logits: Tensor, targets: list[int]) -> Tensor:
+    return F.cross_entropy(logits, torch.tensor(targets, device=logits.device), reduction="sum")
 
 
 def parser_loss(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tensor], sentences: list[Sentence]) -> Tensor:
@@ -680,25 +579,20 @@ def known_losses(logits: Tensor, targets: list[int]) -> list[Tensor]:
     return [-torch.log_softmax(row, dim=0)[t] for row, t in zip(logits, targets, strict=True) if t >= 0]
 
 
-def contrastive_loss(spans: Spans, gold: list[Gold], config: D2E2SConfig) -> Tensor:
+def contrastive_loss(sentences: list[Sentence], temperature: float) -> Tensor:
     """Symmetric InfoNCE over the triplets of the batch, pair by pair; other gold pairs are no negatives."""
-    rows = [(b, a, o) for b, sentence in enumerate(gold) for a, o, _ in sentence if fits(a, o, config.max_span_width)]
-    if not rows:
-        return spans.features.new_zeros(())
-    aspects = [F.normalize(spans.feature(b, aspect), dim=0) for b, aspect, _ in rows]
-    opinions = [F.normalize(spans.feature(b, opinion), dim=0) for b, _, opinion in rows]
-    total = spans.features.new_zeros(())
+    found = [(b, aspect, opinion) for b, sentence in enumerate(sentences) for aspect, opinion, _ in sentence.gold]
+    rows = [(b, *pair) for b, *pair in found if all(span in sentences[b].spans for span in pair)]
+    total = sentences[0].features.new_zeros(())
+    aspects = [F.normalize(sentences[b].feature(aspect), dim=0) for b, aspect, _ in rows]
+    opinions = [F.normalize(sentences[b].feature(opinion), dim=0) for b, _, opinion in rows]
     for i in range(len(rows)):
-        own = aspects[i] @ opinions[i] / config.contrastive_temperature
+        own = aspects[i] @ opinions[i] / temperature
         for pairs in ([(i, j) for j in range(len(rows))], [(j, i) for j in range(len(rows))]):
             used = [(a, o) for a, o in pairs if a == o or not is_gold(rows, a, o)]
-            cosines = [aspects[a] @ opinions[o] / config.contrastive_temperature for a, o in used]
+            cosines = [aspects[a] @ opinions[o] / temperature for a, o in used]
             total = total + torch.logsumexp(torch.stack(cosines), dim=0) - own
-    return total / (2 * len(rows))
-
-
-def fits(aspect: Span, opinion: Span, width: int) -> bool:
-    return all(end - start <= width for start, end in (aspect, opinion))
+    return total / max(1, 2 * len(rows))
 
 
 def is_gold(rows: list[tuple[int, Span, Span]], aspect: int, opinion: int) -> bool:
