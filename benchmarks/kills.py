@@ -31,7 +31,6 @@ from typing import Any
 import psutil
 import torch
 import transformers
-from matplotlib import pyplot
 from transformers import BertConfig, BertTokenizer
 
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, cli
@@ -234,12 +233,9 @@ def check(out: Path, made: Made) -> dict[str, Any]:
     }
 
 
-def same_shards(one: Path, other: Path) -> bool:
-    """Whether two output folders hold the same shards, byte for byte."""
-    names = [sorted(path.name for path in (out / "shards").iterdir()) for out in (one, other)]
-    return names[0] == names[1] and all(
-        (one / "shards" / name).read_bytes() == (other / "shards" / name).read_bytes() for name in names[0]
-    )
+def shards(out: Path) -> dict[str, bytes]:
+    """What an output folder holds, byte for byte."""
+    return {path.name: path.read_bytes() for path in (out / "shards").iterdir()}
 
 
 def memory_of(run: Run) -> dict[str, Any]:
@@ -257,17 +253,6 @@ def memory_of(run: Run) -> dict[str, Any]:
     }
 
 
-def plot(memory: dict[str, Any], path: Path) -> None:
-    """Memory of each process over time."""
-    figure, panel = pyplot.subplots(figsize=(6, 3), layout="constrained")
-    for number, samples in enumerate(memory["samples"]):
-        panel.plot(*zip(*samples, strict=True), label=f"process {number}")
-    panel.set(xlabel="seconds", ylabel="resident memory, MB", ylim=(0, None))
-    panel.legend()
-    figure.savefig(path)
-    pyplot.close(figure)
-
-
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """All runs on one corpus."""
     chance = random.Random(options.seed)
@@ -276,19 +261,19 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     words = ["predict", str(made.folder), "--model", str(make_model(folder / "model")), "--device", "cpu", *sizes]
     runs = {count: Run(words, folder / f"out-{count}", count).finish() for count in (1, 2)}
     seconds = {str(count): round(run.memory[0][-1][0], 2) for count, run in runs.items()}
-    shards = runs[2].shards()
+    count = runs[2].shards()
     # Between two shards of one process, so that a kill falls anywhere in the work on one.
-    gap = 2 * seconds["2"] / shards
-    log = run_with_kills(words, folder / "out-kills", options.kills, shards, gap, chance)
+    gap = 2 * seconds["2"] / count
+    log = run_with_kills(words, folder / "out-kills", options.kills, count, gap, chance)
     return {
         **check(folder / "out-kills", made),
         "kills": len(log),
         "processes_killed": sum(entry["killed"] for entry in log),
-        "same_shards_as_without_kills": same_shards(folder / "out-1", folder / "out-kills"),
-        "same_shards_with_1_and_2_processes": same_shards(folder / "out-1", folder / "out-2"),
+        "same_shards_as_without_kills": shards(folder / "out-1") == shards(folder / "out-kills"),
+        "same_shards_with_1_and_2_processes": shards(folder / "out-1") == shards(folder / "out-2"),
         "seconds": seconds,
         "rows_per_second": {count: round(options.rows / value, 1) for count, value in seconds.items()},
-        "shards": shards,
+        "shards": count,
         "log": log,
         "memory": memory_of(runs[2]),
     }
@@ -303,18 +288,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--rows_per_shard", type=int, default=1000)
     add("--batch_size", type=int, default=256)
     add("--seed", type=int, default=0)
-    add("--out", type=Path, required=True, help="JSON of the results; a plot is written beside it")
+    add("--out", type=Path, required=True, help="JSON of the results")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     transformers.logging.disable_progress_bar()
-    FORKS.set_forkserver_preload(["d2e2s.prediction.corpus", "matplotlib.pyplot"])
+    FORKS.set_forkserver_preload(["d2e2s.prediction.corpus"])
     first = FORKS.Process(target=int)  # waits for the libraries, so that no run does
     first.start()
     first.join()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options, Path(folder))
     write_json(options.out, {"command": command_line(), "environment": environment(torch.device("cpu")), **result})
-    plot(result["memory"], options.out.with_suffix(".svg"))
     print(json.dumps({name: value for name, value in result.items() if name not in ("log", "memory")}))
 
 

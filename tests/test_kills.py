@@ -22,7 +22,7 @@ def test_short_form(tmp_path: Path) -> None:
     assert result["kills"] == len(result["log"]) > 0 and result["processes_killed"] >= result["kills"]
     assert result["same_shards_as_without_kills"] and result["same_shards_with_1_and_2_processes"]
     assert len(result["memory"]["peak_mb"]) == 2 and min(result["memory"]["peak_mb"]) > 0
-    assert result["seconds"].keys() == {"1", "2"} and out.with_suffix(".svg").stat().st_size > 0
+    assert result["seconds"].keys() == {"1", "2"}
 
 
 @pytest.mark.parametrize("fault", ["lost", "duplicates", "in_order"])
