@@ -136,7 +136,8 @@ def load_checkpoint(
     if kind != D2E2SConfig.model_type:
         raise UserError(f"{name}: no D2E2S checkpoint (model_type {kind!r}); an encoder goes to --encoder_name_or_path")
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "ignore_mismatched_sizes": True}
-    with reading(name), _without_table_of_weights():
+    table_of_weights = logging.getLogger("transformers.modeling_utils")  # one line says it better
+    with reading(name), for_a_while(table_of_weights, "disabled", True):
         loaded: Any = D2E2SForTripletExtraction.from_pretrained(name, output_loading_info=True, **options, **overrides)
         model, info = loaded
         processor = fit_window(D2E2SProcessor.from_pretrained(name), model.d2e2s.encoder)
@@ -164,14 +165,14 @@ def _misfit(info: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _without_table_of_weights() -> Iterator[None]:
-    """Silence what one line says better."""
-    report = logging.getLogger("transformers.modeling_utils")
-    disabled, report.disabled = report.disabled, True
+def for_a_while(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """An attribute has another value, and then the one of before."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
     try:
         yield
     finally:
-        report.disabled = disabled
+        setattr(owner, name, before)
 
 
 def some(names: Iterable[str], shown: int = 4) -> str:

@@ -22,6 +22,7 @@ from tiny_models import WINDOW, tiny_encoder
 from tiny_runs import launch, main
 
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline
+from d2e2s.checkpoints import for_a_while
 from d2e2s.data_scripts.records import read_records, write_records
 from d2e2s.evaluation.calibration import calibration_figures, fit_calibration, pair_decisions
 from d2e2s.evaluation.results import FOUND_OUT
@@ -36,7 +37,7 @@ from d2e2s.training.data import unreachable, warn_of_faults
 from d2e2s.training.record import device_name, precision
 from d2e2s.training.run import build_trainer, run, start
 from d2e2s.training.steps import DivergedError
-from d2e2s.training.trainer import TripletTrainer, decision_threshold
+from d2e2s.training.trainer import TripletTrainer
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_scripts" / "sample_corpus"
@@ -365,7 +366,7 @@ def test_diverged_loss_stops_before_the_weights_are_spoiled(words: Callable[...,
 
 def test_threshold_is_restored_after_an_error() -> None:
     config = D2E2SConfig(decision_threshold=0.7)
-    with pytest.raises(KeyError), decision_threshold(config, 0.0):
+    with pytest.raises(KeyError), for_a_while(config, "decision_threshold", 0.0):
         assert config.decision_threshold == 0.0
         raise KeyError
     assert config.decision_threshold == 0.7

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from ..checkpoints import for_a_while
 from ..labels_d2e2s import UNKNOWN
 
 
@@ -102,14 +103,10 @@ def check_shared(folder: Path) -> None:
         )
 
 
-@contextmanager
-def own_class(model: nn.Module) -> Iterator[None]:
+def own_class(model: nn.Module) -> AbstractContextManager[None]:
     """The model with the class that it was built with, for saving: FSDP replaces it by one of torch's making, and the
     checkpoint would carry torch's code in place of the model's.
     """
-    replaced = type(model)
-    model.__class__ = next(kind for kind in replaced.__mro__ if not kind.__module__.startswith("torch."))
-    try:
-        yield
-    finally:
-        model.__class__ = replaced
+    return for_a_while(
+        model, "__class__", next(k for k in type(model).__mro__ if not k.__module__.startswith("torch."))
+    )

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 from torch.utils.data import DataLoader
-from transformers import (
-    EarlyStoppingCallback,
-    EvalPrediction,
-    PreTrainedConfig,
-    PreTrainedTokenizerBase,
-    TrainingArguments,
-)
+from transformers import EarlyStoppingCallback, EvalPrediction, PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer import SCALER_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_utils import (
     PREFIX_CHECKPOINT_DIR,
@@ -28,7 +22,17 @@ from transformers.trainer_utils import (
     rotate_checkpoints,
 )
 
-from ..checkpoints import WEIGHTS, CheckpointError, all_or_nothing, check_writable, keep_private, reading, seal, staged
+from ..checkpoints import (
+    WEIGHTS,
+    CheckpointError,
+    all_or_nothing,
+    check_writable,
+    for_a_while,
+    keep_private,
+    reading,
+    seal,
+    staged,
+)
 from ..collator_d2e2s import DataCollatorForTripletExtraction
 from ..data_scripts.files import write_json
 from ..data_scripts.records import Record
@@ -279,11 +283,8 @@ class TripletTrainer(StepTrainer):
             if self._keeps(metric_key_prefix):
                 self.record(figures)
             return figures
-        self.chooses = self.is_in_train
-        try:
+        with for_a_while(self, "chooses", self.is_in_train):
             metrics = super().evaluate(None, ignore_keys, metric_key_prefix)
-        finally:
-            self.chooses = False
         if self.is_in_train:
             config = self.model.config
             config.decision_threshold = metrics.get(f"{metric_key_prefix}_threshold", config.decision_threshold)
@@ -311,7 +312,8 @@ class TripletTrainer(StepTrainer):
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """The Trainer's loop on all candidates: the threshold is applied to the figures, not in the model."""
         self.threshold = self.model.config.decision_threshold
-        with decision_threshold(self.model.config, 0.0), self._average_in_use(), self._own_precision():
+        all_candidates = for_a_while(self.model.config, "decision_threshold", 0.0)
+        with all_candidates, self._average_in_use(), self._own_precision():
             return super().evaluation_loop(*args, **kwargs)
 
     def predict(
@@ -319,11 +321,8 @@ class TripletTrainer(StepTrainer):
     ) -> PredictionOutput:
         """Candidates, scores and gold rows in the order of a set of records or features, and the figures."""
         dataset: Any = self._features(test_dataset, _apart(metric_key_prefix))
-        chooses, self.chooses = self.chooses, False  # also in a callback while dev is evaluated
-        try:
+        with for_a_while(self, "chooses", False):  # also in a callback while dev is evaluated
             output: Any = super().predict(dataset, ignore_keys, metric_key_prefix)
-        finally:
-            self.chooses = chooses
         order = np.argsort(self.longest_first(dataset), kind="stable")
         rows, scores = output.predictions
         return output._replace(predictions=(rows[order], scores[order]), label_ids=output.label_ids[order])
@@ -379,17 +378,14 @@ class TripletTrainer(StepTrainer):
         """A checkpoint that counts once it is whole; only then do older ones go."""
         run_dir = self._get_output_dir(trial)
         folder = Path(run_dir, f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
-        limit, self.args.save_total_limit = self.args.save_total_limit, None
-        try:
-            with all_or_nothing(folder, self.args.should_save):
-                self.accelerator.wait_for_everyone()
-                super()._save_checkpoint(model, trial)
-                self.accelerator.wait_for_everyone()  # each process has written its random state
-                if self.args.should_save:
-                    write_json(folder / RECIPE, recipe(self.args))
-                    seal(folder)
-        finally:
-            self.args.save_total_limit = limit
+        limit, keep_all = self.args.save_total_limit, for_a_while(self.args, "save_total_limit", None)
+        with keep_all, all_or_nothing(folder, self.args.should_save):
+            self.accelerator.wait_for_everyone()
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()  # each process has written its random state
+            if self.args.should_save:
+                write_json(folder / RECIPE, recipe(self.args))
+                seal(folder)
         if self.args.should_save:
             rotate_checkpoints(run_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
 
@@ -418,14 +414,3 @@ class TripletTrainer(StepTrainer):
 def _apart(name: str) -> str:
     """What a set to be scored is kept by: not in place of the training or dev set."""
     return f"{name} to score" if name in ("train", "dev") else name
-
-
-@contextmanager
-def decision_threshold(config: PreTrainedConfig, value: float) -> Iterator[None]:
-    """Sets `config.decision_threshold` for a while."""
-    before = config.decision_threshold
-    config.decision_threshold = value
-    try:
-        yield
-    finally:
-        config.decision_threshold = before
