@@ -31,7 +31,7 @@ from d2e2s.evaluation.thresholds import micro_f1
 from d2e2s.prediction.predict import load_pipeline
 
 from .report import markdown_table, show
-from .timing import command_line, environment, interleaved, ratio
+from .timing import CPU, about, interleaved, ratio
 
 # What `load_pipeline` is given for each; the first is what the others are compared with.
 SIDES = {
@@ -50,7 +50,7 @@ def measure(model: str, texts: Sequence[str], files: Sequence[Sequence[Record]],
     sides = {name: load_pipeline(model, "cpu", **options) for name, options in SIDES.items()}
     cuts = [*range(0, len(texts), TEXTS_AT_ONCE), len(texts)]
     jobs = {name: [partial(side, list(texts[a:b])) for a, b in pairwise(cuts)] for name, side in sides.items()}
-    seconds = interleaved(jobs, rounds, torch.device("cpu"))
+    seconds = interleaved(jobs, rounds, CPU)
     found = {name: list(map(without_scores, side(list(texts)))) for name, side in sides.items()}
     return [
         {
@@ -106,9 +106,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     texts = [" ".join(record["tokens"]) for record in read_records(options.data)]
     files = [read_records(path) for path in options.score]
-    about = {"command": command_line(), "environment": environment(torch.device("cpu")) | {"multiplies": cpu_formats()}}
+    found = about()
+    found["environment"]["multiplies"] = cpu_formats()
     lines = [
-        {"model": Path(model).name, **about, **line}
+        {"model": Path(model).name, **found, **line}
         for model in options.models
         for line in measure(model, texts, files, options.rounds)
     ]

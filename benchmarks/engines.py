@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -38,7 +37,7 @@ from d2e2s.prediction.parts import ROWS_AT_ONCE
 from d2e2s.prediction.predict import load_pipeline
 
 from .report import markdown_table, show
-from .timing import command_line, environment
+from .timing import about, printed_by
 
 # Ray and Spark tell libraries so by themselves.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -128,15 +127,16 @@ def rate(out: Path, workers: int) -> float:
 
     By then every worker has its model loaded and its first batch done.
     """
-    written = sorted((path.stat().st_mtime, _rows(path)) for path in out.rglob("*.parquet") if _rows(path))
+    written = sorted((path.stat().st_mtime, rows) for path, rows in rows_of(out).items() if rows)
     if len(written) <= 4 * workers:
         raise ValueError(f"{len(written)} files of {workers} workers are too few: give more --rows")
     rows = sum(count for _, count in written[2 * workers :])
     return rows / (written[-1][0] - written[2 * workers - 1][0])
 
 
-def _rows(path: Path) -> int:
-    return pyarrow.parquet.read_metadata(path).num_rows
+def rows_of(out: Path) -> dict[Path, int]:
+    """The rows of each file."""
+    return {path: pyarrow.parquet.read_metadata(path).num_rows for path in out.rglob("*.parquet")}
 
 
 class Memory(threading.Thread):
@@ -174,7 +174,7 @@ def measure(side: str, lake: Path, model: str, workers: int) -> dict[str, Any]:
         memory.start()
         SIDES[side](lake, Path(out), model, workers)
         by_quarter = memory.stop()
-        rows = sum(map(_rows, Path(out).rglob("*.parquet")))
+        rows = sum(rows_of(Path(out)).values())
         return {"rows": rows, "rows_per_second": rate(Path(out), workers), "worker_mb": by_quarter}
 
 
@@ -190,27 +190,18 @@ def make_lake(folder: Path, data: Path, rows: int) -> None:
         pyarrow.parquet.write_table(table, folder / f"r{start:09}.parquet")
 
 
-def in_process(side: str, lake: Path, model: str, workers: int) -> dict[str, Any]:
-    """`measure` in a process of its own."""
-    words = ["--side", side, "--lake", str(lake), "--model", model, "--workers", str(workers)]
-    command = [sys.executable, "-m", "benchmarks.engines", *words]
-    settings = {**os.environ, **ONE_THREAD, **LOOPBACK}
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=settings)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def compare(options: argparse.Namespace, lake: Path, workers: int) -> list[dict[str, Any]]:
-    """A line for each side: medians of the rounds, in each of which the sides run in turn."""
+    """A line for each side: medians of the rounds, in which the sides run in turn, in processes of their own."""
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in options.sides}
     for _ in range(options.rounds):
         for side in options.sides:
-            runs[side].append(in_process(side, lake, options.model, workers))
+            words = ["--side", side, "--lake", str(lake), "--model", options.model, "--workers", str(workers)]
+            runs[side].append(printed_by("engines", words, **ONE_THREAD, **LOOPBACK))
             print(workers, side, runs[side][-1], flush=True)
     rates = {side: [run["rows_per_second"] for run in found] for side, found in runs.items()}
     return [
         {
-            "command": command_line(),
-            "environment": environment(torch.device("cpu")),
+            **about(),
             "side": side,
             "workers": workers,
             "rows": [run["rows"] for run in found],

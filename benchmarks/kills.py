@@ -37,7 +37,7 @@ from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, cli
 from d2e2s.prediction.shards import Output, read_predictions, read_rejects
 
 from .report import write_json
-from .timing import command_line, environment
+from .timing import about
 
 ASPECTS = ("food", "service", "battery", "screen", "wine list", "staff", "pizza", "keyboard", "room", "price")
 OPINIONS = ("great", "slow", "terrible", "very friendly", "too loud", "fresh", "cold", "not bad", "average", "superb")
@@ -298,7 +298,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     first.join()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options, Path(folder))
-    write_json(options.out, {"command": command_line(), "environment": environment(torch.device("cpu")), **result})
+    write_json(options.out, {**about(), **result})
     print(json.dumps({name: value for name, value in result.items() if name not in ("log", "memory")}))
 
 

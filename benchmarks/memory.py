@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 
 import torch
 
 from d2e2s.training.costs import peak_resident_bytes
 
+from .timing import printed_by
 from .workload import MAIN, VARIANTS, Workload, add_options, bare_step, model_step
 
 GIGABYTE = 1e9
@@ -31,9 +30,7 @@ def training_peak(work: Workload, side: str) -> dict[str, float]:
 
 def measure(arguments: Sequence[str], side: str) -> dict[str, float]:
     """`training_peak` in a fresh process with the same options."""
-    command = [sys.executable, "-m", "benchmarks.memory", *arguments, "--side", side]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return printed_by("memory", [*arguments, "--side", side])
 
 
 def main() -> None:

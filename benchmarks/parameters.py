@@ -33,14 +33,9 @@ def count(encoder: str, **config: Any) -> dict[str, int]:
     """Parameters of the whole model and of all that is not the encoder; nothing is allocated."""
     with torch.device("meta"):
         model = D2E2SForTripletExtraction(D2E2SConfig(encoder_config=AutoConfig.from_pretrained(encoder), **config))
-    total = sum(parameter.numel() for parameter in model.parameters())
-    inside = sum(parameter.numel() for parameter in model.d2e2s.encoder.parameters())
     fusion = getattr(model.d2e2s, "fusion", torch.nn.Identity())
-    return {
-        "total": total,
-        "behind_encoder": total - inside,
-        "fusion": sum(parameter.numel() for parameter in fusion.parameters()),
-    }
+    total, inside, fused = (sum(p.numel() for p in m.parameters()) for m in (model, model.d2e2s.encoder, fusion))
+    return {"total": total, "behind_encoder": total - inside, "fusion": fused}
 
 
 def count_all(encoder: str) -> dict[str, dict[str, int]]:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from .report import markdown_table, show, write_json
-from .timing import command_line, environment, interleaved
+from .timing import about, interleaved
 from .workload import MAIN, VARIANTS, Workload, add_options, bare_step, encode, evaluate, model_step
 
 # What varies, one at a time, from a batch of 16 sentences of 32 words.
@@ -114,8 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for axis in options.axes
     }
     result = {
-        "command": command_line(),
-        "environment": environment(options.device),
+        **about(options.device),
         "variant": VARIANTS[MAIN],
         "growth": growth(points),
         "points": points,

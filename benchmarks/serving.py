@@ -37,7 +37,7 @@ from d2e2s.data_scripts.records import read_records
 from d2e2s.prediction.predict import load_pipeline
 
 from .report import markdown_table, show
-from .timing import command_line, environment
+from .timing import about
 
 MEGABYTE = 1e6
 PATIENCE = 120  # seconds for a server to start, and for an answer
@@ -233,7 +233,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     texts = [" ".join(record["tokens"]) for record in read_records(options.data)]
     extract = load_pipeline(options.model, "cpu")
     servers = [measure(options, extract, replicas, texts) for replicas in options.replicas]
-    result = {"command": command_line(), "environment": environment(torch.device("cpu")), "servers": servers}
+    result = {**about(), "servers": servers}
     write_json(options.out, result)
     show(table(result), options.page, "serving")
 

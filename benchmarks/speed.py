@@ -20,19 +20,8 @@ import torch
 from . import memory, raw_text
 from .reference import literal_forward
 from .report import markdown_table, show, write_json
-from .timing import Job, command_line, environment, interleaved, ratio
-from .workload import (
-    MAIN,
-    VARIANTS,
-    Batch,
-    Workload,
-    add_options,
-    bare_step,
-    encode,
-    evaluate,
-    literal_step,
-    model_step,
-)
+from .timing import Job, about, interleaved, ratio
+from .workload import MAIN, VARIANTS, Batch, Workload, add_options, bare_step, encode, evaluate, model_step
 
 BARE = "bare"
 Times = dict[str, list[float]]
@@ -81,7 +70,8 @@ def literal(work: Workload) -> tuple[Times, Times]:
     chosen = spread(work.batches(), work.options.literal_batches)
     batches = [work.collate(batch) for batch in chosen]
     config = VARIANTS[MAIN]
-    steps = {BARE: bare_step(work), "model": model_step(work, **config), "literal": literal_step(work, **config)}
+    slow_step = model_step(work, literal_forward, **config)
+    steps = {BARE: bare_step(work), "model": model_step(work, **config), "literal": slow_step}
     training = run(work, {name: jobs(step, batches) for name, step in steps.items()}, work.options.literal_rounds)
     encoder, model = work.bare_encoder(), work.model(**config)
 
@@ -129,8 +119,7 @@ def measure(work: Workload, arguments: list[str]) -> dict[str, Any]:
             ratios[f"{name}_literal"] = ratio(measured["literal"], measured[BARE])
     peaks = {side: memory.measure(arguments, side) for side in work.options.memory_sides}
     return {
-        "command": command_line(),
-        "environment": environment(work.device),
+        **about(work.device),
         "settings": {name: plain(value) for name, value in vars(work.options).items() if name not in ("out", "page")},
         "sentences": len(work.records),
         "ratios": {name: value["ratio"] for name, value in ratios.items()},

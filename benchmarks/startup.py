@@ -15,11 +15,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from d2e2s.data_scripts.files import write_json
 
-from .timing import command_line, environment, interleaved, ratio
+from .timing import CPU, about, interleaved, ratio
 
 REVIEW = "The food was great but the service was slow."
 ANSWER = f"from d2e2s import load_pipeline; print(load_pipeline(device='cpu')({REVIEW!r}))"
@@ -36,14 +34,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(argv)
-    cpu = torch.device("cpu")
     run = partial(subprocess.run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    seconds = interleaved({name: [partial(run, words)] for name, words in COMMANDS.items()}, options.rounds, cpu)
+    seconds = interleaved({name: [partial(run, words)] for name, words in COMMANDS.items()}, options.rounds, CPU)
     ratios = {name: ratio(seconds[name], seconds["import"]) for name in COMMANDS if name != "import"}
-    write_json(
-        options.out,
-        {"command": command_line(), "environment": environment(cpu), "seconds": seconds, "ratios": ratios},
-    )
+    write_json(options.out, {**about(), "seconds": seconds, "ratios": ratios})
     for name, found in ratios.items():
         print(f"{name}: {found['ratio']:.3f} of the time of: import torch, transformers")
 

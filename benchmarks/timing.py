@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import random
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +18,7 @@ import torch
 import transformers
 
 Job = Callable[[], object]
+CPU = torch.device("cpu")
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -83,6 +86,18 @@ def cpu_name() -> str:
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def about(device: torch.device = CPU) -> dict[str, Any]:
+    """How a result came about, as its file begins."""
+    return {"command": command_line(), "environment": environment(device)}
+
+
+def printed_by(module: str, words: Sequence[str], **settings: str) -> Any:
+    """The JSON that a benchmark prints last, run in a process of its own, with further environment variables."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *words]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **settings})
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def command_line() -> str:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from d2e2s.data_scripts.records import read_records
 from d2e2s.encoders import resolve_encoder
 from d2e2s.modeling_d2e2s import without_pooler
 
-from .reference import literal_forward
 from .timing import CLOCKS
 
 Record = dict[str, Any]
@@ -161,16 +161,11 @@ def bare_step(work: Workload) -> Step:
     return optimised(work, loss, [*encoder.parameters(), *head.parameters()])
 
 
-def model_step(work: Workload, **config: Any) -> Step:
-    """A training step of the model."""
+def model_step(work: Workload, forward: Callable[..., Any] | None = None, **config: Any) -> Step:
+    """A training step of the model, or of another way to compute its output for a batch, such as the literal one."""
     model = work.model(**config).train()
-    return optimised(work, lambda batch: model(**batch).loss, model.parameters())
-
-
-def literal_step(work: Workload, **config: Any) -> Step:
-    """A training step of the literal formulation."""
-    model = work.model(**config).train()
-    return optimised(work, lambda batch: literal_forward(model, batch).loss, model.parameters())
+    output: Callable[[Batch], Any] = partial(forward, model) if forward else lambda batch: model(**batch)
+    return optimised(work, lambda batch: output(batch).loss, model.parameters())
 
 
 def optimised(work: Workload, loss: Callable[[Batch], Tensor | None], parameters: Any) -> Step:
