@@ -109,7 +109,6 @@ class Converter:
         return triplets
 
     def _describe(self, document: Document, spans: dict[str, list[int]], text: str) -> None:
-        """Note what makes a triplet hard or impossible to learn."""
         width = max(end - start for start, end in spans.values())
         if width > self.options.max_span_width:
             done = f"kept; out of reach without --max_span_width {width} in training"

@@ -93,10 +93,13 @@ def _size(sentences: int) -> str:
 
 
 def _figures(splits: Mapping[str, Sequence[Record]]) -> str:
-    """Table of what each split holds."""
     names = columns([record for records in splits.values() for record in records])
     rows = [[split, *(str(counts(records)[name]) for name in names)] for split, records in splits.items()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [["split", *names], ["---"] * (1 + len(names)), *rows])
+    return as_table(["split", *names], rows)
+
+
+def as_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
 
 
 def columns(records: Sequence[Record]) -> list[str]:
@@ -107,7 +110,6 @@ def columns(records: Sequence[Record]) -> list[str]:
 
 
 def counts(records: Sequence[Record]) -> Counter[str]:
-    """The count of each of `columns`."""
     triplets = [triplet for record in records for triplet in record["triplets"] or []]
     found = Counter(triplet["sentiment"] for triplet in triplets)
     found["sentences"], found["triplets"] = len(records), len(triplets)

@@ -22,6 +22,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 from d2e2s.data_scripts.aste_lines import Line, LineReader, add_line_options, is_inside, numbered_lines
@@ -39,8 +40,6 @@ INSTEAD = "pass --input with files that you have"
 
 @dataclass
 class TextReport(SplitReport):
-    """What was found in one split of texts."""
-
     cut_texts: list[str] = field(default_factory=list)
     triplets_cut_in_two: list[str] = field(default_factory=list)
 
@@ -89,10 +88,8 @@ def text_ranges(tokens: Sequence[str], max_words: int) -> list[tuple[int, int]]:
     """Ranges [start, end) of whole sentences with at most `max_words` words together; a longer sentence is cut."""
     if len(tokens) <= max_words:
         return [(0, len(tokens))]
-    words, place = [], 0
-    for token in tokens:
-        words.append(Word(token, place, place + len(token)))
-        place += len(token) + 1
+    ends = accumulate(len(token) + 1 for token in tokens)
+    words = [Word(token, end - 1 - len(token), end - 1) for token, end in zip(tokens, ends, strict=True)]
     ranges: list[tuple[int, int]] = []
     start = 0
     for sentence in split_sentences(" ".join(tokens), words):
@@ -176,20 +173,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="ASTE text to records.", epilog=f"Sets: {', '.join(TEXT_SETS)}.")
     add = parser.add_argument
     add("--input", nargs="+", type=Path, default=[], help="text files, or folders of them")
-    add(
-        "--name", nargs="+", default=[], metavar="SET", help="public sets to download, see below; dmaste is all domains"
-    )
+    how = "public sets to download, see below; dmaste is all domains"
+    add("--name", nargs="+", default=[], metavar="SET", help=how)
     add("--output_dir", type=Path, required=True, help="written to; OUT/NAME with several sets")
     add("--format", choices=["jsonl", "parquet"], default="jsonl", help="of the records (default: jsonl)")
     add_line_options(parser, implicit="drop", on_error="skip", unknown=True)
     add("--max_words", type=int, default=128, help="longer texts are cut between sentences (default: 128)")
     add("--max_span_width", type=int, default=8, help="wider spans are listed (default: 8)")
     add("--allow_unverified", action="store_true", help="download also files without a known checksum (16res)")
-    add(
-        "--license",
-        default=UNKNOWN_LICENCE,
-        help="of --input, for its card, as the Hub names it; public sets have theirs",
-    )
+    how = "of --input, for its card, as the Hub names it; public sets have theirs"
+    add("--license", default=UNKNOWN_LICENCE, help=how)
     add("--language", help="of --input, for its card: two letters")
     options = parser.parse_args(argv)
     if not options.input and not options.name:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from d2e2s.data_scripts.command import exit_code
-from d2e2s.data_scripts.dataset_card import UNKNOWN_LICENCE, read_dataset_card, write_dataset_card
+from d2e2s.data_scripts.dataset_card import UNKNOWN_LICENCE, as_table, read_dataset_card, write_dataset_card
 from d2e2s.data_scripts.files import write_json
 from d2e2s.data_scripts.overlap import letters, scored_sentences, split_file, without
 from d2e2s.data_scripts.records import Record, RecordError, is_labelled, read_records, write_records
@@ -98,27 +98,23 @@ def common_licence(sources: Sequence[Source]) -> str:
 
 
 def card_text(sources: Sequence[Source]) -> str:
-    """What the card says of the sources."""
-    rows = [["source", "licence", "sentences", "held out", "in another source"], ["---"] * 5]
+    rows = []
     for source in sources:
         counts = (source.sentences, len(source.held_out), len(source.elsewhere))
         rows.append([source.file, source.licence, *map(str, counts)])
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = as_table(["source", "licence", "sentences", "held out", "in another source"], rows)
     return f"Sentences of several sets, without those that are held out. The licence of each source holds:\n\n{table}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description="Several sets of records as one, without what is scored.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--input", type=Path, nargs="+", required=True, help="files of records, or prepared folders")
-    parser.add_argument("--held_out", type=Path, nargs="+", default=[], help="files, or folders for their dev and test")
-    parser.add_argument("--output_dir", type=Path, required=True, help="gets the split, report.json and a card")
-    parser.add_argument(
-        "--split", choices=["train", "dev", "test"], default="train", help="to read of folders, and write"
-    )
-    parser.add_argument("--format", choices=["jsonl", "parquet"], default="jsonl", help="of the records")
+    description = "Several sets of records as one, without what is scored."
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = parser.add_argument
+    add("--input", type=Path, nargs="+", required=True, help="files of records, or prepared folders")
+    add("--held_out", type=Path, nargs="+", default=[], help="files, or folders for their dev and test")
+    add("--output_dir", type=Path, required=True, help="gets the split, report.json and a card")
+    add("--split", choices=["train", "dev", "test"], default="train", help="to read of folders, and write")
+    add("--format", choices=["jsonl", "parquet"], default="jsonl", help="of the records")
     options = parser.parse_args(argv)
     return exit_code(lambda: write_joined(options))
 
@@ -130,15 +126,9 @@ def write_joined(options: argparse.Namespace) -> None:
     write_records(folder / f"{options.split}.{options.format}", records)
     write_json(folder / "report.json", {"sentences": len(records), "sources": [asdict(source) for source in sources]})
     languages = {source.language for source in sources}
-    write_dataset_card(
-        folder,
-        folder.resolve().name,
-        card_text(sources),
-        {options.split: records},
-        common_licence(sources),
-        languages.pop() if len(languages) == 1 else None,
-        options.format,
-    )
+    language = languages.pop() if len(languages) == 1 else None
+    name, about, licence = folder.resolve().name, card_text(sources), common_licence(sources)
+    write_dataset_card(folder, name, about, {options.split: records}, licence, language, options.format)
     for source in sources:
         left_out = f"{len(source.held_out)} held out, {len(source.elsewhere)} in another source or twice"
         print(f"{source.file}: {source.sentences} sentences; left out: {left_out}")

@@ -6,6 +6,7 @@ Spaces and capitals do not count: another set may have split the same review in 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,8 @@ def scored_sentences(places: Iterable[Path]) -> set[str]:
 def shared_sentences(places: Mapping[str, Sequence[Record]]) -> list[dict[str, Any]]:
     """For each two places (such as "14res/train") the sentences of the second that the first has too."""
     texts = {place: sentences(records) for place, records in places.items()}
-    names, found = list(places), []
-    for number, first in enumerate(names):
-        for second in names[number + 1 :]:
-            if ids := without(places[second], texts[first])[1]:
-                found.append({"first": first, "second": second, "ids_in_second": ids})
-    return found
+    pairs = ((first, second, without(places[second], texts[first])[1]) for first, second in combinations(places, 2))
+    return [{"first": first, "second": second, "ids_in_second": ids} for first, second, ids in pairs if ids]
 
 
 def leaks(shared: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -33,10 +33,6 @@ Tree = tuple[list[int], list[str]]
 NOT_NEEDED = ["ner", "entity_linker", "textcat", "textcat_multilabel", "lemmatizer", "spancat"]
 
 
-class ParserError(UserError):
-    """A parser that is not installed, or cannot do what is asked for."""
-
-
 def add_trees(records: Iterable[Record], parser: str, batch_size: int = 64) -> Iterator[Record]:
     """The records with `heads` and `deprels`, in their order.
 
@@ -46,7 +42,7 @@ def add_trees(records: Iterable[Record], parser: str, batch_size: int = 64) -> I
         batch_size: sentences parsed at a time.
 
     Raises:
-        ParserError: unknown, not installed, or no dependency parser.
+        UserError: unknown, not installed, or no dependency parser.
     """
     rows = list(records)
     for row, (heads, deprels) in zip(rows, trees([row["tokens"] for row in rows], parser, batch_size), strict=True):
@@ -57,7 +53,7 @@ def trees(sentences: Sequence[Words], parser: str, batch_size: int = 64) -> Iter
     """1-based heads, 0 for roots, and relations of each sentence's words. Arguments and errors as for `add_trees`."""
     kind, _, name = parser.partition(":")
     if kind not in PARSERS or not name:
-        raise ParserError(f"unknown parser {parser!r}: expected spacy:PIPELINE or stanza:LANGUAGE")
+        raise UserError(f"unknown parser {parser!r}: expected spacy:PIPELINE or stanza:LANGUAGE")
     return PARSERS[kind](sentences, name, batch_size)
 
 
@@ -67,12 +63,12 @@ def spacy_trees(sentences: Sequence[Words], name: str, batch_size: int) -> Itera
     try:
         pipeline = spacy.load(name, exclude=NOT_NEEDED)
     except OSError:
-        raise ParserError(f"no spaCy pipeline {name!r} is installed; run: python -m spacy download {name}") from None
+        raise UserError(f"no spaCy pipeline {name!r} is installed; run: python -m spacy download {name}") from None
     documents = importlib.import_module("spacy.tokens").Doc
     given = (documents(pipeline.vocab, words=list(words)) for words in sentences)
     for document in pipeline.pipe(given, batch_size=batch_size):
         if not document.has_annotation("DEP"):
-            raise ParserError(f"spaCy pipeline {name!r} has no dependency parser; choose one that has")
+            raise UserError(f"spaCy pipeline {name!r} has no dependency parser; choose one that has")
         yield _spacy_tree(document)
 
 
@@ -90,12 +86,12 @@ def stanza_trees(sentences: Sequence[Words], name: str, batch_size: int) -> Iter
         pipeline = stanza.Pipeline(name, verbose=False, **options)
     except Exception as error:  # Stanza has several errors of its own for missing models
         fetch = f"python -c \"import stanza; stanza.download('{name}')\""
-        raise ParserError(f"no Stanza models of {name!r} ({type(error).__name__}); run: {fetch}") from None
+        raise UserError(f"no Stanza models of {name!r} ({type(error).__name__}); run: {fetch}") from None
     for start in range(0, len(sentences), batch_size):
         batch = [list(words) for words in sentences[start : start + batch_size]]
         for words, parsed in zip(batch, pipeline(batch).sentences, strict=True):
             if [word.text for word in parsed.words] != words:
-                raise ParserError(f"Stanza changed the words of {' '.join(words)!r}: a tree over others is of no use")
+                raise UserError(f"Stanza changed the words of {' '.join(words)!r}: a tree over others is of no use")
             yield [word.head for word in parsed.words], [word.deprel for word in parsed.words]
 
 
@@ -109,7 +105,7 @@ def _package(name: str, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
-        raise ParserError(f"{name} is not installed; run: pip install 'd2e2s[{extra}]'") from None
+        raise UserError(f"{name} is not installed; run: pip install 'd2e2s[{extra}]'") from None
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from difflib import SequenceMatcher
 from pathlib import Path
+from typing import Any
 
 from d2e2s.data_scripts.records import RecordError
 
@@ -35,24 +36,9 @@ class ParseBook:
         self.parses = read_parses(path)
         self.by_tokens: dict[str, list[int]] = defaultdict(list)
         for number, parse in enumerate(self.parses):
-            try:
-                self._check(parse)
-            except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-                continue  # reported at the sentence that needs it, by find()
-            self.by_tokens[" ".join(parse["tokens"])].append(number)
+            if is_parse(parse):  # else it is reported at the sentence that needs it, by find()
+                self.by_tokens[" ".join(parse["tokens"])].append(number)
         self.unused = set(range(len(self.parses)))
-
-    @staticmethod
-    def _check(parse: dict) -> None:
-        """Raise what a record of another form raises."""
-        if not all(isinstance(parse[name], list) for name in ("tokens", "pos", "dependency")):
-            raise TypeError("a list is expected")
-        " ".join(parse["tokens"]).encode()  # half a surrogate pair, which JSON can escape, is in no UTF-8 file
-        " ".join(pair[0] for pair in parse["pos"])
-        for deprel, head, word in parse["dependency"]:
-            deprel.encode()
-            if type(head) is not int or type(word) is not int:
-                raise ValueError("arc")
 
     def find(self, tokens: list[str], place: int) -> tuple[dict, str]:
         """The parse of the sentence on line `place` (from 0), and where it stands.
@@ -67,14 +53,24 @@ class ParseBook:
         if number not in self.unused:
             raise RecordError(f"{self.path}", f"no parse of {text[:60]!r}", "one for every sentence of the text file")
         parse = self.parses[number]
-        try:
-            self._check(parse)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-            raise RecordError(where, "not a parsed sentence", "tokens, pos and dependency as in D2E2S") from None
+        if not is_parse(parse):
+            raise RecordError(where, "not a parsed sentence", "tokens, pos and dependency as in D2E2S")
         if not same and SequenceMatcher(None, tokens, parse["tokens"], autojunk=False).ratio() < SAME_SENTENCE:
             raise RecordError(where, f"another sentence than {text[:60]!r}", "a parse for every sentence of the text")
         self.unused.discard(number)
         return parse, where
+
+
+def is_parse(parse: Any) -> bool:
+    """Whether it is a record of a D2E2S file, with tokens, pos and dependency."""
+    try:
+        are_lists = all(isinstance(parse[name], list) for name in ("tokens", "pos", "dependency"))
+        " ".join(parse["tokens"]).encode()  # half a surrogate pair, which JSON can escape, is in no UTF-8 file
+        " ".join(pair[0] for pair in parse["pos"])
+        " ".join(deprel for deprel, _, _ in parse["dependency"]).encode()
+        return are_lists and all(type(head) is type(word) is int for _, head, word in parse["dependency"])
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return False
 
 
 def told_triplets(parse: dict) -> list[tuple[int, int, int, int, str]] | None:

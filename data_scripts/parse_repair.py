@@ -40,7 +40,7 @@ def read_arcs(tokens: Sequence[str], arcs: Sequence[Sequence]) -> Parse:
     """Number arcs `(deprel, head, dependent)` through, where each `ROOT` arc begins a sentence counted from 1.
 
     Raises:
-        UserError: arcs that are no trees over `tokens`, with the fault.
+        ValueError: arcs that are no trees over `tokens`, with the fault.
     """
     sentences: list[list[Sequence]] = []
     for arc in arcs:
@@ -102,7 +102,7 @@ def transfer(tokens: Sequence[str], parse: Parse) -> Tree:
     """The tree of `parse` over `tokens`.
 
     Raises:
-        UserError: the parse has no token in common with the sentence.
+        ValueError: the parse has no token in common with the sentence.
     """
     place = align(tokens, parse.tokens)
     depths = _depths(parse.heads)

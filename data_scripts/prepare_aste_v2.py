@@ -41,8 +41,6 @@ INSTEAD = "pass --text_dir and --parse_dir with files that you have"
 
 @dataclass
 class ParsedReport(SplitReport):
-    """What was found in one split and in its parses."""
-
     trees_repaired: int = 0  # heads or deprels that are not the arcs as they stood
     parser_tokens_differ: int = 0
     parsed_as_several_sentences: int = 0

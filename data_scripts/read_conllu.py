@@ -13,6 +13,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 from d2e2s.data_scripts.command import exit_code
@@ -50,24 +51,13 @@ def read_conllu(path: str | Path, keep_subtypes: bool = False) -> list[list[Reco
 
 def _sentences(path: Path) -> Iterator[tuple[int, list[str], list[tuple[int, list[str]]]]]:
     """Each sentence as its first line's number, its comments, and its words' (line number, columns)."""
-    comments: list[str] = []
-    rows: list[tuple[int, list[str]]] = []
-    first = 0
-    for number, line in utf8_lines(path):
-        line = line.rstrip("\r\n")
-        first = first or number
-        if not line:
-            if rows:
-                yield first, comments, rows
-            comments, rows, first = [], [], 0
-        elif line.startswith("#"):
-            comments.append(line[1:].strip())
-        else:
-            columns = _columns(line, f"{path}:{number}")
-            if NUMBER.fullmatch(columns[0]):
-                rows.append((number, columns))
-    if rows:
-        yield first, comments, rows
+    lines = ((number, line.rstrip("\r\n")) for number, line in utf8_lines(path))
+    for is_sentence, block in groupby(lines, key=lambda numbered: bool(numbered[1])):
+        given = list(block) if is_sentence else []
+        comments = [line[1:].strip() for _, line in given if line.startswith("#")]
+        words = [(number, _columns(line, f"{path}:{number}")) for number, line in given if not line.startswith("#")]
+        if rows := [(number, columns) for number, columns in words if NUMBER.fullmatch(columns[0])]:
+            yield given[0][0], comments, rows
 
 
 def _columns(line: str, where: str) -> list[str]:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from d2e2s.data_scripts import parse
-from d2e2s.data_scripts.parse import ParserError, add_trees, main, trees
+from d2e2s.data_scripts.parse import add_trees, main, trees
 from d2e2s.data_scripts.records import is_tree, read_records, write_records
+from d2e2s.errors_d2e2s import UserError
 
 SAMPLE = Path(__file__).parents[1] / "data_scripts" / "sample_corpus"
 
@@ -156,8 +157,8 @@ def test_stanza(monkeypatch: pytest.MonkeyPatch) -> None:
         ([0], ["root"]),
         ([2, 3, 0], ["dep", "dep", "root"]),
     ]
-    with pytest.raises(ParserError, match=r"stanza.download\('xx'\)"):
+    with pytest.raises(UserError, match=r"stanza.download\('xx'\)"):
         list(trees(sentences, "stanza:xx"))
     monkeypatch.setitem(sys.modules, "stanza", fake_stanza(spoil=True))
-    with pytest.raises(ParserError, match="changed the words of 'Good food'"):
+    with pytest.raises(UserError, match="changed the words of 'Good food'"):
         list(trees(sentences, "stanza:en"))
