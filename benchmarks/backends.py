@@ -75,7 +75,6 @@ def pooled_f1(extract: TripletExtractionPipeline, files: Sequence[Sequence[Recor
 
 
 def section(lines: Sequence[Mapping[str, Any]]) -> str:
-    """The generated part of the page."""
     rows = [
         [
             line["model"],

@@ -60,7 +60,6 @@ def read_report(path: Path) -> Counts:
 
 
 def read_counts(folder: Path) -> list[Counts]:
-    """Every results file of a folder, by name."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
 
 

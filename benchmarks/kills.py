@@ -17,7 +17,6 @@ import multiprocessing
 import os
 import random
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from typing import Any
 import psutil
 import torch
 import transformers
+from torch.distributed.elastic.utils.distributed import get_free_port
 from transformers import BertConfig, BertTokenizer
 
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, cli
@@ -132,9 +132,7 @@ def work(words: list[str], place: dict[str, str]) -> None:
 
 def start(words: list[str], count: int) -> list[Any]:
     """`count` processes that share the work."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
+    address = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(get_free_port())}
     size = dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(count))
     processes = []
     for rank in range(count):
@@ -254,7 +252,6 @@ def memory_of(run: Run) -> dict[str, Any]:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All runs on one corpus."""
     chance = random.Random(options.seed)
     made = make_corpus(folder / "corpus", options.rows, options.bad_rows, chance)
     sizes = ["--rows_per_shard", str(options.rows_per_shard), "--batch_size", str(options.batch_size)]

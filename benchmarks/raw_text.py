@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import torch
 
-from d2e2s import D2E2SForTripletExtraction, TripletExtractionPipeline
+from d2e2s import TripletExtractionPipeline
 
 from .timing import synchronise
 from .workload import Batch, Workload
@@ -25,14 +25,7 @@ STEPS = {
 }
 
 
-def make_pipeline(work: Workload, model: D2E2SForTripletExtraction) -> TripletExtractionPipeline:
-    return TripletExtractionPipeline(
-        model=model, processor=work.processor, device=work.device, batch_size=work.options.batch_size
-    )
-
-
 def texts(work: Workload) -> list[str]:
-    """The records as raw text."""
     return [" ".join(record["tokens"]) for record in work.records]
 
 

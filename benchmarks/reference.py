@@ -335,12 +335,7 @@ def gated(fusion: Layer, nodes: Tensor, semantic: Tensor, syntactic: Tensor) -> 
     return fusion.norm(nodes + gate * left + (1 - gate) * right)
 
 
-FUSIONS = {
-    "tin": tin,
-    "cross_attention": cross_attention,
-    "light_cross_attention": light_cross_attention,
-    "gated": gated,
-}
+FUSIONS = {fusion.__name__: fusion for fusion in (tin, cross_attention, light_cross_attention, gated)}
 
 
 # --- spans

@@ -49,7 +49,7 @@ def measure_point(options: argparse.Namespace, axis: str, value: int) -> Point:
         "encoder_step": partial(bare_step(work), inputs),
         "model_step": partial(model_step(work, **config), inputs),
     }
-    times = interleaved({name: [job] for name, job in sides.items()}, options.rounds, work.device, options.clock)
+    times = interleaved({name: [job] for name, job in sides.items()}, options.rounds, work.device)
     found = {name: statistics.median(values) for name, values in times.items()}
     for kind in ("forward", "step"):
         found[f"behind_{kind}"] = found[f"model_{kind}"] - found[f"encoder_{kind}"]
@@ -89,7 +89,6 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def section(result: Mapping[str, Any]) -> str:
-    """The generated part of the page."""
     found = result["growth"]["sentence_length"]
 
     def power(name: str) -> str:

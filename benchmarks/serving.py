@@ -16,7 +16,6 @@ import asyncio
 import itertools
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import psutil
 import torch
+from torch.distributed.elastic.utils.distributed import get_free_port
 
 from d2e2s import TripletExtractionPipeline
 from d2e2s.box import REVIEWS_EN
@@ -63,9 +63,7 @@ class Asked(NamedTuple):
 @contextmanager
 def server(model: str, replicas: int, threads: int) -> Iterator[tuple[psutil.Process, str]]:
     """A server's process and address, while it runs."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(get_free_port())
     words = [sys.executable, "-m", "d2e2s.cli", "serve", "--model", model, "--port", port, "--replicas", str(replicas)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, threads // replicas))}
     with subprocess.Popen([*words, "--device", "cpu"], env=environment) as process:
@@ -90,16 +88,10 @@ async def _ready(address: str) -> None:
                 await asyncio.sleep(0.5)
 
 
-def ask(
+async def ask(
     address: str, texts: Sequence[str], clients: int, seconds: float, also: Callable[[], object] = lambda: None
 ) -> list[Asked]:
     """All requests of the clients; `also` is called every second."""
-    return asyncio.run(_ask(address, texts, clients, seconds, also))
-
-
-async def _ask(
-    address: str, texts: Sequence[str], clients: int, seconds: float, also: Callable[[], object]
-) -> list[Asked]:
     numbers, found = itertools.cycle(range(len(texts))), list[Asked]()
     until = time.perf_counter() + seconds
 
@@ -143,14 +135,12 @@ def kill_each(process: psutil.Process, seconds: float) -> Callable[[], None]:
     """To be called every second: a SIGKILL for each replica, in the first half of the time."""
     children = process.children()
     replicas = [child.pid for child in children if "resource_tracker" not in " ".join(child.cmdline())]
-    turns = iter([int(seconds / 2 / len(replicas)) * number for number in range(1, len(replicas) + 1)])
-    called, due = itertools.count(), next(turns)
+    turns = {int(seconds / 2 / len(replicas)) * number: pid for number, pid in enumerate(replicas, start=1)}
+    called = itertools.count()
 
     def also() -> None:
-        nonlocal due
-        if next(called) == due:
-            os.kill(replicas.pop(), signal.SIGKILL)
-            due = next(turns, -1)
+        if pid := turns.get(next(called)):
+            os.kill(pid, signal.SIGKILL)
 
     return also
 
@@ -158,19 +148,21 @@ def kill_each(process: psutil.Process, seconds: float) -> Callable[[], None]:
 def measure(
     options: argparse.Namespace, extract: TripletExtractionPipeline, replicas: int, texts: Sequence[str]
 ) -> dict[str, Any]:
-    """The figures of a server."""
     wanted = extract(list(texts))
     rates, own, asked, sizes = [], [], list[Asked](), list[float]()
     with server(options.model, replicas, options.threads) as (process, address):
-        ask(address, texts, options.clients, 5)  # not counted
+        asyncio.run(ask(address, texts, options.clients, 5))  # not counted
         for _ in range(options.rounds):
             begin = time.perf_counter()
             extract(list(texts))
             own.append(len(texts) / (time.perf_counter() - begin))
-            found = ask(address, texts, options.clients, options.seconds, lambda: sizes.append(memory(process)))
+            found = asyncio.run(
+                ask(address, texts, options.clients, options.seconds, lambda: sizes.append(memory(process)))
+            )
             rates.append(sum(each.answer is not None for each in found) / (found[-1].answered - found[0].sent))
             asked += found
-        killed = ask(address, texts, options.clients, options.seconds, kill_each(process, options.seconds))
+        kill = kill_each(process, options.seconds)
+        killed = asyncio.run(ask(address, texts, options.clients, options.seconds, kill))
     waits = statistics.quantiles([each.answered - each.sent for each in asked], n=100)
     answered = [each for each in [*asked, *killed] if each.answer is not None]
     times = sorted(each.answered for each in killed if each.answer is not None)
@@ -193,7 +185,6 @@ def measure(
 
 
 def table(result: dict[str, Any]) -> str:
-    """As the page shows it."""
     rows, kills = [], []
     for each in result["servers"]:
         seconds, killed = each["seconds"], each["killed"]

@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from d2e2s import TripletExtractionPipeline
+
 from . import memory, raw_text
 from .reference import literal_forward
 from .report import markdown_table, show, write_json
@@ -48,8 +50,9 @@ def evaluations(work: Workload) -> Times:
 
 def raw_texts(work: Workload) -> tuple[Times, dict[str, float]]:
     """The whole file from strings to triplets with offsets, beside the encoder alone; and its steps."""
-    extract, encoder = raw_text.make_pipeline(work, work.model(**VARIANTS[MAIN])), work.bare_encoder()
-    forward = partial(encode, work, encoder)
+    settings: dict[str, Any] = {"device": work.device, "batch_size": work.options.batch_size}
+    extract = TripletExtractionPipeline(model=work.model(**VARIANTS[MAIN]), processor=work.processor, **settings)
+    forward = partial(encode, work, work.bare_encoder())
 
     def whole() -> None:
         with work.precision():
@@ -88,7 +91,7 @@ def literal(work: Workload) -> tuple[Times, Times]:
 
 
 def run(work: Workload, sides: Mapping[str, list[Job]], rounds: int | None = None) -> Times:
-    return interleaved(sides, rounds or work.options.rounds, work.device, work.options.clock)
+    return interleaved(sides, rounds or work.options.rounds, work.device)
 
 
 def jobs(function: Callable[[Any], object], batches: list[Any]) -> list[Job]:
@@ -105,7 +108,6 @@ def against_bare(times: Times, prefix: str) -> Ratios:
 
 
 def measure(work: Workload, arguments: list[str]) -> dict[str, Any]:
-    """Everything, as it goes into the result file."""
     times = {"train_step": train_steps(work), "evaluate": evaluations(work)}
     times["raw_text"], steps = raw_texts(work)
     ratios = against_bare(times["train_step"], "train_step_") | against_bare(times["evaluate"], "evaluate_")
@@ -158,7 +160,6 @@ GOALS = {
 
 
 def goal_table(result: Mapping[str, Any]) -> str:
-    """The figures that have a goal."""
     rows = [(text, spread_of(result, name), f"at most {goal}") for name, (text, goal) in GOALS.items()]
     rows.append(("peak memory in training", peak_of(result, MAIN), "at most 1.6 GB"))
     return markdown_table(("", "times the bare encoder (quartiles)", "goal"), rows)
@@ -187,7 +188,6 @@ def variant_table(result: Mapping[str, Any]) -> str:
 
 
 def steps_table(result: Mapping[str, Any]) -> str:
-    """Shares of the way from raw text."""
     steps = dict(result["raw_text_steps"])
     total = steps.pop("total")
     rows = [(name, f"{100 * value / total:.1f} %") for name, value in steps.items()]

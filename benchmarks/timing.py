@@ -19,12 +19,9 @@ import transformers
 
 Job = Callable[[], object]
 CPU = torch.device("cpu")
-CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
-def interleaved(
-    sides: Mapping[str, Sequence[Job]], rounds: int, device: torch.device, clock: str = "wall"
-) -> dict[str, list[float]]:
+def interleaved(sides: Mapping[str, Sequence[Job]], rounds: int, device: torch.device) -> dict[str, list[float]]:
     """Seconds that each side takes for all its jobs, once a round.
 
     In a round the first job of every side runs, then the second of every side, and so on, the sides in a new random
@@ -37,19 +34,19 @@ def interleaved(
         for place in range(max(map(len, sides.values()))):
             turn = [name for name, jobs in sides.items() if place < len(jobs)]
             for name in order.sample(turn, len(turn)):
-                spent[name] += seconds(sides[name][place], device, clock)
+                spent[name] += seconds(sides[name][place], device)
         for name, value in spent.items():
             totals[name].append(value)
     return {name: values[1:] for name, values in totals.items()}
 
 
-def seconds(job: Job, device: torch.device, clock: str = "wall") -> float:
+def seconds(job: Job, device: torch.device) -> float:
     """How long a job takes, the work that it leaves to the device included."""
     synchronise(device)
-    start = CLOCKS[clock]()
+    start = time.perf_counter()
     job()
     synchronise(device)
-    return CLOCKS[clock]() - start
+    return time.perf_counter() - start
 
 
 def synchronise(device: torch.device) -> None:

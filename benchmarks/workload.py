@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor
+from d2e2s.data_scripts.aste_lines import is_inside, moved
 from d2e2s.data_scripts.records import read_records
 from d2e2s.encoders import resolve_encoder
 from d2e2s.modeling_d2e2s import without_pooler
-
-from .timing import CLOCKS
 
 Record = dict[str, Any]
 Batch = Mapping[str, Tensor]
@@ -37,7 +36,6 @@ MAIN = "cross_attention"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options that every benchmark has."""
     add = parser.add_argument
     add("--encoder_name_or_path", default="all-MiniLM-L6-v2")
     add("--random_encoder", metavar="LAYERSxWIDTH", help="random weights of this size instead, e.g. 12x768")
@@ -47,11 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="autocast, if not float32")
     add("--batch_size", type=int, default=16)
     add("--sentence_length", type=int, metavar="WORDS", help="join and cut the sentences to this length")
-    add("--compile", action="store_true", help="torch.compile all sides")
     add("--threads", type=int, default=2)
     add("--rounds", type=int, default=5)
     add("--limit", type=int, help="only the first batches")
-    add("--clock", choices=tuple(CLOCKS), default="wall", help="cpu: processor time, for a machine that is shared")
     add("--page", type=Path, help="also write the tables between the marks of this page")
 
 
@@ -104,15 +100,17 @@ class Workload:
 
     def bare_encoder(self) -> PreTrainedModel:
         """The encoder alone, without the pooler, which no side uses."""
-        return self._placed(without_pooler(self._encoder()))
+        return without_pooler(self._encoder()).to(self.device).eval()
 
     def model(self, **config: Any) -> D2E2SForTripletExtraction:
         """A new model of the configuration; the same weights each time."""
         torch.manual_seed(0)
         config["deprel_labels"] = self.processor.deprel_labels
-        if not self.options.random_encoder:
-            return self._placed(D2E2SForTripletExtraction.from_encoder(self.encoder, **config))
-        return self._placed(D2E2SForTripletExtraction(D2E2SConfig(encoder_config=self._random_config(), **config)))
+        if self.options.random_encoder:
+            model = D2E2SForTripletExtraction(D2E2SConfig(encoder_config=self._random_config(), **config))
+        else:
+            model = D2E2SForTripletExtraction.from_encoder(self.encoder, **config)
+        return model.to(self.device).eval()
 
     def _encoder(self) -> PreTrainedModel:
         if self.options.random_encoder:
@@ -128,12 +126,6 @@ class Workload:
             num_attention_heads=width // 64,
             intermediate_size=4 * width,
         )
-
-    def _placed(self, model: Any) -> Any:
-        model = model.to(self.device).eval()
-        if self.options.compile:
-            model.compile(dynamic=True)
-        return model
 
     def precision(self) -> AbstractContextManager[Any]:
         """Autocast to the wanted type."""
@@ -216,21 +208,14 @@ def joined_records(records: Sequence[Record], least: int) -> Record:
             whole["tokens"] += record["tokens"]
             whole["heads"] += [head and head + offset for head in record.get("heads") or [0] * len(unknown)]
             whole["deprels"] += record.get("deprels") or unknown
-            whole["triplets"] += [_moved(triplet, offset) for triplet in record["triplets"]]
+            whole["triplets"] += [moved(triplet, -offset) for triplet in record["triplets"]]
     return whole
 
 
-def _moved(triplet: Record, offset: int) -> Record:
-    return {**triplet, **{role: [place + offset for place in triplet[role]] for role in ("aspect", "opinion")}}
-
-
 def _cut(whole: Record, start: int, end: int) -> Record:
-    spans = ((triplet, *triplet["aspect"], *triplet["opinion"]) for triplet in whole["triplets"])
     return {
         "tokens": whole["tokens"][start:end],
         "heads": [head - start if start < head <= end else 0 for head in whole["heads"][start:end]],
         "deprels": whole["deprels"][start:end],
-        "triplets": [
-            _moved(triplet, -start) for triplet, *places in spans if start <= min(places) and max(places) <= end
-        ],
+        "triplets": [moved(triplet, start) for triplet in whole["triplets"] if is_inside(triplet, start, end)],
     }
