@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import pickle
 import shutil
 import tempfile
@@ -330,6 +329,4 @@ def check_writable(folder: Path) -> None:
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=UNFINISHED, dir=folder)
-        os.close(handle)
-        os.unlink(name)
+        tempfile.NamedTemporaryFile(prefix=UNFINISHED, dir=folder).close()

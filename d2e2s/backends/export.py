@@ -112,12 +112,9 @@ def encoder_batches(extract: TripletExtractionPipeline, texts: Iterator[Any]) ->
         seen.append({name: inputs[name] for name in INPUTS if inputs.get(name) is not None})
 
     network: Any = extract.model
-    hook = network.d2e2s.encoder.register_forward_pre_hook(keep, with_kwargs=True)
-    try:
+    with network.d2e2s.encoder.register_forward_pre_hook(keep, with_kwargs=True):
         while sum(len(batch["input_ids"]) for batch in seen) < SENTENCES and (some := list(islice(texts, SENTENCES))):
             extract(some)
-    finally:
-        hook.remove()
     if not seen:
         raise UserError("there is no text to calibrate on")
     return seen

@@ -66,15 +66,11 @@ class TripletExtractor:
         """
         check_schema(table.schema, *self.columns)
         text_column, output_column, reason_column = self.columns
-        found, reasons = self._outcomes(table[text_column])
-        table = table.append_column(output_column, triplets_array(found))
-        return table.append_column(reason_column, pyarrow.array(reasons, pyarrow.string()))
-
-    def _outcomes(self, column: pyarrow.ChunkedArray) -> tuple[list[list[Found] | None], list[str | None]]:
-        rows = list(text_rows(column, name := self.columns[0]))
-        outcomes = iter(self._extracted([row.values[name] for row in rows if row.values is not None]))
+        rows = list(text_rows(table[text_column], text_column))
+        outcomes = iter(self._extracted([row.values[text_column] for row in rows if row.values is not None]))
         both = [(None, row.reason) if row.values is None else next(outcomes) for row in rows]
-        return [found for found, _ in both], [reason for _, reason in both]
+        table = table.append_column(output_column, triplets_array([found for found, _ in both]))
+        return table.append_column(reason_column, pyarrow.array([reason for _, reason in both], pyarrow.string()))
 
     def _extracted(self, texts: Sequence[Any]) -> list[Outcome]:
         """The triplets of each text; what the pipeline refuses is narrowed down to its row by halving."""

@@ -52,10 +52,9 @@ def extract_triplets(
     Raises:
         UserError: columns that do not fit.
     """
-    columns = (text_column, output_column, reason_column)
-    check_schema(to_arrow_schema(frame.schema), *columns)
-    names = dict(zip(("text_column", "output_column", "reason_column"), columns, strict=True))
-    told = json.dumps({"model": by_full_path(model), **names, **settings})
+    columns = {"text_column": text_column, "output_column": output_column, "reason_column": reason_column}
+    check_schema(to_arrow_schema(frame.schema), **columns)
+    told = json.dumps({"model": by_full_path(model), **columns, **settings})
 
     def extend(batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
         extractor = _extractor(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,7 +20,7 @@ def freed_memory_kept() -> Iterator[None]:
     The gradients and activations of a step are large, so glibc takes each tensor of them from the kernel and gives it
     back: every step the kernel fills gigabytes of fresh pages with zeros, a sixth of a step's time at base size.
     """
-    library = _library()
+    library = None if os.name == "nt" else ctypes.CDLL(None)  # the C library of this process; Windows does not tell
     mallopt = getattr(library, "mallopt", None)
     if library is None or mallopt is None:
         yield
@@ -32,11 +33,3 @@ def freed_memory_kept() -> Iterator[None]:
         mallopt(M_MMAP_MAX, MMAP_MAX)
         mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
         library.malloc_trim(0)
-
-
-def _library() -> ctypes.CDLL | None:
-    """The C library of this process; None on Windows, where the process does not tell."""
-    try:
-        return ctypes.CDLL(None)
-    except TypeError:
-        return None

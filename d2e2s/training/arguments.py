@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -56,15 +55,14 @@ class ModelArguments:
             raise UserError("--word_splitter is for a new model: a checkpoint keeps its own")
 
 
-def _config_fields() -> Iterator[tuple[str, Any, Any]]:
-    kinds = inspect.get_annotations(D2E2SConfig)
-    for name in MODEL_FIELDS:
-        help_text = f"Field of D2E2SConfig, which explains it. Its default: {getattr(D2E2SConfig, name)}."
-        yield name, Optional[kinds[name]], arg(None, help_text)  # noqa: UP045
+def _config_field(name: str, kind: Any) -> tuple[str, Any, Any]:
+    help_text = f"Field of D2E2SConfig, which explains it. Its default: {getattr(D2E2SConfig, name)}."
+    return name, Optional[kind], arg(None, help_text)  # noqa: UP045
 
 
 # Made from the configuration, so that every choice of the model is an argument and none is described twice.
-ConfigArguments: Any = make_dataclass("ConfigArguments", list(_config_fields()))
+_KINDS = inspect.get_annotations(D2E2SConfig)
+ConfigArguments: Any = make_dataclass("ConfigArguments", [_config_field(name, _KINDS[name]) for name in MODEL_FIELDS])
 ConfigArguments.__doc__ = "Fields of D2E2SConfig; None leaves the default, or what the checkpoint says."
 
 
@@ -215,8 +213,6 @@ class CommandTrainingArguments(TripletTrainingArguments):
 
 @dataclass
 class Arguments:
-    """All arguments of a run."""
-
     model: ModelArguments
     config: Any
     data: DataArguments

@@ -57,7 +57,6 @@ class AveragedWeights(TrainerCallback):
         self._copy(self.average, self.parameters)
 
     def save_training_weights(self, folder: str | Path) -> None:
-        """Write the weights that training goes on with to a checkpoint."""
         save_model(self.model, str(Path(folder, TRAINING_WEIGHTS)))
 
     def resume(self, folder: str | Path) -> None:

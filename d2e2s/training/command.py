@@ -13,5 +13,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train, evaluate and predict as the arguments say."""
     run_arguments(parse_arguments(options.more))

@@ -33,8 +33,6 @@ def read_file(path: str) -> list[Record]:
     Raises:
         RecordError: a line that is no record. FileNotFoundError: no such file. UserError: no record.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
     return _not_empty(read_records(path), path)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,12 +87,6 @@ def check_vacant(folder: Path, overwrite: bool) -> None:
         raise UserError(
             f"{folder} holds a model: put another in its place (--overwrite_output_dir), or give another --output_dir"
         )
-
-
-def clear(folder: Path) -> None:
-    """Delete the checkpoints of an earlier run."""
-    for checkpoint in folder.glob("checkpoint-[0-9]*"):
-        shutil.rmtree(checkpoint)
 
 
 # --- what a resumed run must not change -------------------------------------------------------------------

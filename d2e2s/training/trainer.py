@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -48,7 +49,7 @@ from .arguments import TripletTrainingArguments
 from .costs import Costs
 from .data import SPLITS, counts, labelled, lengths_of, name_of, records_of, split_of, tokenized
 from .distributed import check_shared, end_together, own_class
-from .output_folder import RECIPE, check_recipe, clear, find_checkpoint, recipe, write_results
+from .output_folder import RECIPE, check_recipe, find_checkpoint, recipe, write_results
 from .record import Figures, Told, describe
 from .scoring import calibrate, score
 from .steps import StepTrainer
@@ -227,7 +228,8 @@ class TripletTrainer(StepTrainer):
         self.describe()  # before the hours that training takes: cards of data may be unreadable
         self.accelerator.wait_for_everyone()
         if self.args.should_save and checkpoint is None and self.args.overwrite_output_dir:
-            clear(folder)
+            for earlier in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-[0-9]*"):
+                shutil.rmtree(earlier)
         self.accelerator.wait_for_everyone()
         return checkpoint
 

@@ -80,8 +80,8 @@ def triplet_metrics(
     kinds: dict[str, Count] = {name: Count() for name in ("triplet", "aspect", "opinion", "pair")}
     counts: dict[str, Count] = {name: Count() for name in groups}
     for number, (predicted, gold) in enumerate(zip(predictions, references, strict=True)):
-        found = _distinct(predicted, f"predictions[{number}]", sentiment_labels)
-        true = _distinct(gold, f"references[{number}]", sentiment_labels)
+        found = set(_checked(predicted, f"predictions[{number}]", sentiment_labels))
+        true = set(_checked(gold, f"references[{number}]", sentiment_labels))
         _count_kinds(kinds, found, true)
         _count_groups(counts, found, true)
     return _scores(kinds, counts)
@@ -115,10 +115,6 @@ def _by_group(triplets: set[Triplet]) -> defaultdict[str, set[Triplet]]:
         groups[sentiment].add(triplet)
         groups["multi_word" if longest > 1 else "single_word"].add(triplet)
     return groups
-
-
-def _distinct(triplets: Iterable[Sequence], where: str, sentiments: Sequence[str]) -> set[Triplet]:
-    return set(_checked(triplets, where, sentiments))
 
 
 def _checked(triplets: Iterable[Sequence], where: str, sentiments: Sequence[str]) -> Iterator[Triplet]:
