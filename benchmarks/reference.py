@@ -444,7 +444,9 @@ def collect(config: D2E2SConfig, sentences: list[Sentence]) -> D2E2SOutput:
         pair_logits=stack_padded([sentence.pair_logits for sentence in sentences]),
         aspects=stack_padded([torch.tensor(sentence.aspects) for sentence in sentences]),
         opinions=stack_padded([torch.tensor(sentence.opinions) for sentence in sentences]),
-        **{name: optional(sentences, name) for name in ("arc_logits", "semantic_graph", "syntactic_graph")},
+        arc_logits=optional(sentences, "arc_logits"),
+        semantic_graph=optional(sentences, "semantic_graph"),
+        syntactic_graph=optional(sentences, "syntactic_graph"),
     )
 
 
@@ -577,7 +579,7 @@ def known_losses(logits: Tensor, targets: list[int]) -> list[Tensor]:
 def contrastive_loss(sentences: list[Sentence], temperature: float) -> Tensor:
     """Symmetric InfoNCE over the triplets of the batch, pair by pair; other gold pairs are no negatives."""
     found = [(b, aspect, opinion) for b, sentence in enumerate(sentences) for aspect, opinion, _ in sentence.gold]
-    rows = [(b, *pair) for b, *pair in found if all(span in sentences[b].spans for span in pair)]
+    rows = [(b, a, o) for b, a, o in found if a in sentences[b].spans and o in sentences[b].spans]
     total = sentences[0].features.new_zeros(())
     aspects = [F.normalize(sentences[b].feature(aspect), dim=0) for b, aspect, _ in rows]
     opinions = [F.normalize(sentences[b].feature(opinion), dim=0) for b, _, opinion in rows]

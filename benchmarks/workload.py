@@ -100,11 +100,13 @@ class Workload:
 
     def bare_encoder(self) -> PreTrainedModel:
         """The encoder alone, without the pooler, which no side uses."""
-        return without_pooler(self._encoder()).to(self.device).eval()
+        encoder: Any = without_pooler(self._encoder())
+        return encoder.to(self.device).eval()
 
     def model(self, **config: Any) -> D2E2SForTripletExtraction:
         """A new model of the configuration; the same weights each time."""
         torch.manual_seed(0)
+        model: Any
         config["deprel_labels"] = self.processor.deprel_labels
         if self.options.random_encoder:
             model = D2E2SForTripletExtraction(D2E2SConfig(encoder_config=self._random_config(), **config))
