@@ -99,7 +99,7 @@ def _platt(scores: Scores, right: npt.NDArray[np.bool_]) -> tuple[float, float]:
         value.backward()
         return value
 
-    search.step(loss)  # type: ignore[arg-type]
+    search.step(loss)
     return found[0].exp().item(), found[1].item()
 
 
