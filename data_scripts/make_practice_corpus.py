@@ -66,7 +66,7 @@ class Grammar:
             {name: words.split(", ") for name, words in trade.items()} for trade in grammar["trades"].values()
         ]
         self.words = {slot: words.split(", ") for slot, words in grammar["words"].items()}
-        self.templates = [line for text in grammar["templates"].values() for line in text.splitlines()]
+        self.templates = {kind: text.splitlines() for kind, text in grammar["templates"].items()}
         self.rng = random.Random(seed)
         self.split = WordSplitter("penn")
         self.confused: dict[str, str] = grammar["confused"]
@@ -76,7 +76,8 @@ class Grammar:
     def record(self, key: str) -> Record:
         """One sentence with its triplets."""
         self.sloppy = self.rng.random() < SLIPS
-        text, terms = self.expand(self.rng.choice(self.templates), self.rng.choice(self.trades))
+        template = self.rng.choice(self.templates[self.rng.choice(list(self.templates))])
+        text, terms = self.expand(template, self.rng.choice(self.trades))
         return self.written(key, text, terms)
 
     def expand(self, template: str, trade: Trade) -> tuple[str, list[Term]]:

@@ -52,6 +52,7 @@ TRIMMED = {
     *("very", "so", "really", "quite", "extremely", "super", "incredibly", "pretty", "absolutely", "truly", "totally"),
     *("rather", "such", "more", "most", "is", "are", "was", "were", "been", "be", "a", "an", "the"),
 }
+LEAST_SCORE = 0.15  # of what the teacher finds: its own threshold is that of the sparse labels which it learned
 THRESHOLDS = [number / 100 for number in range(5, 100)]
 AS_GOOD = 0.02  # less than the standard error of an F1 of 186 triplets
 IN_HASTE = 0.2  # share of the public sentences that are read a second time, with slips
@@ -112,7 +113,7 @@ def with_found(records: Sequence[Record], teacher: str) -> list[Record]:
     """The records with the triplets that a model finds in them beside their own; our own sentences as they are."""
     extract = load_pipeline(teacher, dtype="bfloat16" if multiplies_bfloat16() else "float32")
     public = [record for record in records if is_public(record)]
-    found = extract([record["tokens"] for record in public])
+    found = extract([record["tokens"] for record in public], threshold=LEAST_SCORE)
     more = {record["id"]: together(record, triplets) for record, triplets in zip(public, found, strict=True)}
     return [more.get(record["id"], record) for record in records]
 
