@@ -24,10 +24,16 @@ from tiny_runs import launch, main
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, TripletExtractionPipeline
 from d2e2s.checkpoints import for_a_while
 from d2e2s.data_scripts.records import read_records, write_records
-from d2e2s.evaluation.calibration import calibration_figures, fit_calibration, pair_decisions
+from d2e2s.evaluation.calibration import (
+    PairDecisions,
+    calibration_figures,
+    decoded,
+    fit_calibration,
+    pair_decisions,
+)
 from d2e2s.evaluation.results import FOUND_OUT
 from d2e2s.evaluation.syntax import evaluate_parser
-from d2e2s.evaluation.thresholds import choose_threshold, keep_confident, to_triplets
+from d2e2s.evaluation.thresholds import choose_threshold, keep_confident, to_triplets, triplet_figures
 from d2e2s.metrics.aste.scoring import triplet_metrics
 from d2e2s.prediction.predict import load_pipeline
 from d2e2s.reporting.compare import describe
@@ -521,7 +527,20 @@ def test_best_epoch_on_dev_is_the_one_kept(finished: Path) -> None:
     scores = [entry["eval_triplet_f1"] for entry in state["log_history"] if "eval_triplet_f1" in entry]
     assert len(scores) == 6
     assert max(scores) > min(scores)  # there is something to choose
-    assert figures_of(finished)["eval_triplet_f1"] == pytest.approx(max(scores))
+    model, decisions = dev_decisions(finished)
+    model.config.temperature, model.config.score_shift = 1.0, 0.0  # while it trains it is not calibrated
+    found = decoded(decisions, model.config)
+    figures = triplet_figures(*found, model.config.sentiment_labels, choose_threshold(*found))
+    assert figures["triplet_f1"] == pytest.approx(max(scores))
+
+
+def dev_decisions(folder: Path) -> tuple[D2E2SForTripletExtraction, list[PairDecisions]]:
+    """A saved model, and what it has to decide on dev."""
+    model = D2E2SForTripletExtraction.from_pretrained(folder)
+    processor = D2E2SProcessor.from_pretrained(folder)
+    records = read_records(folder / "predictions_dev.jsonl")
+    columns = ([record[key] for record in records] for key in ("tokens", "heads", "deprels", "triplets"))
+    return model, pair_decisions(model, [processor(*columns)])
 
 
 def test_saved_model_gives_the_predictions_of_the_run(finished: Path) -> None:
@@ -546,11 +565,7 @@ def test_calibration_of_dev_is_saved_and_used(finished: Path) -> None:
         *(f"{prefix}_ece_{name}" for prefix in ("eval", "test") for name in ("after", "returned")),
     )
     assert all(0 <= figures[name] <= 1 for name in names)
-    model = D2E2SForTripletExtraction.from_pretrained(finished)
-    processor = D2E2SProcessor.from_pretrained(finished)
-    records = read_records(finished / "predictions_dev.jsonl")
-    columns = ([record[key] for record in records] for key in ("tokens", "heads", "deprels", "triplets"))
-    decisions = pair_decisions(model, [processor(*columns)])
+    model, decisions = dev_decisions(finished)
     fitted = (figures["temperature"], figures["score_shift"])
     assert fit_calibration(decisions, model.config) == pytest.approx(fitted, rel=1e-3)
     expected = calibration_figures(decisions, model.config)
