@@ -1,6 +1,6 @@
 """Generated input for every reader: it is accepted, or refused with the error that is documented; all else is a fault.
 
-    python -m pytest tests/test_fuzz.py --hypothesis-profile long --junitxml results/fuzz.xml
+    python -m pytest tests/test_fuzz.py --hypothesis-profile long --junitxml fuzz.xml
 
 is the long run; its file says how many inputs each reader accepted and refused. What is accepted is looked at too:
 records survive writing and reading, repaired parses are trees, tables have their column.
