@@ -52,7 +52,7 @@ TRIMMED = {
     *("very", "so", "really", "quite", "extremely", "super", "incredibly", "pretty", "absolutely", "truly", "totally"),
     *("rather", "such", "more", "most", "is", "are", "was", "were", "been", "be", "a", "an", "the"),
 }
-LEAST_SCORE = 0.15  # of what the teacher finds: its own threshold is that of the sparse labels which it learned
+LEAST_SCORE = 0.15  # of what the teacher finds; what it is less sure of than that is mostly wrong
 THRESHOLDS = [number / 100 for number in range(5, 100)]
 AS_GOOD = 0.02  # less than the standard error of an F1 of 186 triplets
 IN_HASTE = 0.2  # share of the public sentences that are read a second time, with slips

@@ -75,12 +75,13 @@ def fit_calibration(decisions: Sequence[PairDecisions], config: D2E2SConfig) -> 
     """
     config = copy.copy(config)
     config.temperature, config.score_shift = 1.0, 0.0
-    if not judged(*decoded(decisions, config))[1].any():
-        logger.warning("calibration: no right triplet among the candidates on dev; the scores stay as they are")
-        return 1.0, 0.0
     shift = 0.0
     for _ in range(ROUNDS):
-        scale, shift = _platt(*judged(*decoded(decisions, config)))
+        scores, right = judged(*decoded(decisions, config))
+        if not right.any():
+            logger.warning("calibration: no right triplet among the candidates on dev; the scores stay as they are")
+            return 1.0, 0.0
+        scale, shift = _platt(scores, right)
         config.temperature = min(max(config.temperature / max(scale, 1e-9), LOWEST), HIGHEST)
     return config.temperature, shift
 
