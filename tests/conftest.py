@@ -47,7 +47,7 @@ def one_thread() -> None:
 @pytest.fixture(autouse=True)
 def plain_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what this processor does fast nothing is said on stderr."""
-    monkeypatch.setattr("d2e2s.prediction.predict.cpu_formats", tuple)
+    monkeypatch.setattr("d2e2s.backends.cpu.cpu_formats", tuple)
 
 
 @pytest.fixture(scope="module")

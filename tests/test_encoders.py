@@ -21,7 +21,7 @@ from hub_double import Repository, running
 from huggingface_hub import constants
 
 from d2e2s import encoders
-from d2e2s.encoders import EMBEDDED_ENCODERS, EmbeddedEncoder, hub_name, resolve_encoder
+from d2e2s.encoders import EmbeddedEncoder, embedded_encoders, hub_name, resolve_encoder
 from d2e2s.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -75,7 +75,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def know(monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...], revision: str = REVISION) -> None:
     encoder = EmbeddedEncoder(parts, "embedded-toy", "org/toy", revision, SUMS)
-    monkeypatch.setitem(EMBEDDED_ENCODERS, "toy", encoder)
+    monkeypatch.setitem(embedded_encoders(), "toy", encoder)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -249,7 +249,7 @@ from huggingface_hub import constants
 from d2e2s import encoders
 logging.basicConfig(level="INFO")
 encoder = encoders.EmbeddedEncoder(**json.loads(sys.argv[1]))
-encoders.EMBEDDED_ENCODERS["toy"] = encoder
+encoders.embedded_encoders()["toy"] = encoder
 if sys.argv[2:]:
     def stop(path):
         print("half-way", flush=True)
@@ -293,7 +293,7 @@ def test_a_process_that_was_killed_leaves_nothing_in_the_way(parts: list[Path], 
 
 def test_the_base_encoder_from_its_packages(cache: Path) -> None:
     """The real one, where it is installed: 438 MB, about 10 s."""
-    encoder = EMBEDDED_ENCODERS["all-mpnet-base-v2"]
+    encoder = embedded_encoders()["all-mpnet-base-v2"]
     if not all(encoders._installed(part) for part in encoder.parts):
         pytest.skip("the packages of [embedded-base] are not installed")
     from transformers import AutoModel, AutoTokenizer

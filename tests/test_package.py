@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 import d2e2s
-from d2e2s.encoders import EMBEDDED_ENCODERS
+from d2e2s.encoders import embedded_encoders
 from d2e2s.training.arguments import (
     ConfigArguments,
     DataArguments,
@@ -159,6 +159,6 @@ def test_lowest_versions_are_the_lower_bounds() -> None:
 
 def test_quickstart_needs_nothing_but_the_repository() -> None:
     recipe = yaml.safe_load((ROOT / "configs/quickstart.yaml").read_text(encoding="utf-8"))
-    assert recipe["encoder_name_or_path"] in EMBEDDED_ENCODERS
+    assert recipe["encoder_name_or_path"] in embedded_encoders()
     for split in ("train_file", "validation_file", "test_file"):
         assert (ROOT / recipe[split]).is_file()

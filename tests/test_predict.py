@@ -559,7 +559,7 @@ def test_a_faster_number_format_is_named(
     formats: tuple[str, ...], dtype: str, said: int, model: Path, tmp_path: Path, capsys: Any, monkeypatch: Any
 ) -> None:
     """Once for a file, and for a folder where it begins."""
-    monkeypatch.setattr("d2e2s.prediction.predict.cpu_formats", lambda: formats)
+    monkeypatch.setattr("d2e2s.backends.cpu.cpu_formats", lambda: formats)
     path = tmp_path / "a.txt"
     path.write_text("Good food.\n", encoding="utf-8")
     command = ["predict", str(path), "--model", str(model), "--device", "cpu", "--dtype", dtype, "--out"]

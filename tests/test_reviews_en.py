@@ -58,7 +58,9 @@ def test_some_public_sentences_are_read_again_as_if_typed_in_haste() -> None:
     records = [{"id": f"dmaste-{i}", "tokens": texts, "triplets": [triplet([5, 6], [3, 4])]} for i in range(400)]
     hasty = in_haste([*records, {**records[0], "id": "practice-1"}], seed=1)
     assert 50 < len(hasty) < 110 and not any(record["id"].startswith("practice") for record in hasty)
-    assert hasty == in_haste(records, seed=1) and {record["id"] for record in hasty}.isdisjoint(r["id"] for r in records)
+    assert hasty == in_haste(records, seed=1) and {record["id"] for record in hasty}.isdisjoint(
+        r["id"] for r in records
+    )
     for record in hasty:
         validate_record(record, record["id"])
         assert len(record["tokens"]) == len(texts) and record["triplets"] == records[0]["triplets"]

@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[1]
 SOURCES = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "d2e2s", "data_scripts", "demo", "metrics")
 INFO = f"d2e2s-{d2e2s.__version__}.dist-info"
 WITHIN = (
-    *("py.typed", "cli.py", "modeling_d2e2s.py", "data_scripts/sample_corpus/train.jsonl", "metrics/aste/aste.py"),
-    *("demo/app.py", "reporting/templates/report.html.jinja"),
-    *("data_scripts/practice_grammar.yaml", "data_scripts/sample_grammar.yaml"),
+    *("py.typed", "cli.py", "encoders.yaml", "modeling_d2e2s.py", "metrics/aste/aste.py"),
+    *("demo/app.py", "reporting/templates/card.md.jinja", "reporting/templates/chart.mplstyle"),
+    *(f"data_scripts/{name}" for name in ("practice_grammar.yaml", "sample_grammar.yaml", "sample_corpus/train.jsonl")),
     *("reviews-en/model.safetensors", "reviews-en/README.md", "reviews-en/modeling_d2e2s.py"),
 )
 

@@ -14,3 +14,7 @@ def cpu_formats() -> tuple[str, ...]:
     cpuinfo = Path("/proc/cpuinfo")
     flags = set(cpuinfo.read_text(encoding="utf-8").split()) if cpuinfo.exists() else set()
     return tuple(flag for flag in (*BFLOAT16, *INT8) if flag in flags)
+
+
+def multiplies_bfloat16() -> bool:
+    return not {*BFLOAT16}.isdisjoint(cpu_formats())

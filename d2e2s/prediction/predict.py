@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from tqdm.auto import tqdm
 
-from ..backends.cpu import BFLOAT16, cpu_formats
+from ..backends.cpu import multiplies_bfloat16
 from ..backends.openvino import use_openvino
 from ..box import REVIEWS_EN, resolve_model
 from ..checkpoints import load_checkpoint
@@ -86,7 +86,7 @@ def say_missing(extract: TripletExtractionPipeline, aspects: Sequence[str] | Non
 
 def say_faster(extract: TripletExtractionPipeline) -> None:
     """Say on stderr if another number format would be faster here; the default is the same on every machine."""
-    if extract.device.type == "cpu" and extract.model.dtype == torch.float32 and {*BFLOAT16} & {*cpu_formats()}:
+    if extract.device.type == "cpu" and extract.model.dtype == torch.float32 and multiplies_bfloat16():
         print("this processor multiplies bfloat16: with --dtype bfloat16 it would be faster", file=sys.stderr)
 
 
