@@ -5,9 +5,11 @@
 
 DMASTE and ASTE Synthetic (MIT; downloaded once, or `--input` folders of them), the practice corpus and the sample
 corpus (CC0, ours) make the training data. The base-size model learns them as they are. As they are annotated sparsely,
-the small one learns what the base-size one, its teacher, finds in them beside the annotated triplets; it is trained
-first, unless `--teacher` names it. Some of the sentences the small one reads a second time, as if typed in haste.
-Temperature and threshold are chosen on `examples/gold.jsonl`, which lacks nothing.
+the small one learns what the base-size one, its teacher, finds in them beside the annotated triplets, and what it finds
+in the product reviews of VADER (MIT; downloaded, or `--snippets`), which have none; the teacher is trained first,
+unless `--teacher` names it. Some of the public sentences the small one reads a second time, as if typed in haste. The
+small model has the mean weights of several that begin alike and read in different orders, which is better than each
+(Wortsman et al. 2022). Temperature and threshold are chosen on `examples/gold.jsonl`, which lacks nothing.
 
 `--pack FOLDER` writes the model there as the package holds it, with float16 weights.
 """
@@ -18,15 +20,23 @@ import argparse
 import json
 import random
 import sys
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pooch
 import torch
 from transformers import set_seed
 
 from benchmarks.raw_scores import read_gold, score
-from d2e2s import TripletTrainer, TripletTrainingArguments, build_model
+from d2e2s import (
+    D2E2SForTripletExtraction,
+    D2E2SProcessor,
+    TripletTrainer,
+    TripletTrainingArguments,
+    build_model,
+)
 from d2e2s.backends.cpu import multiplies_bfloat16
 from d2e2s.checkpoints import load_checkpoint, seal, staged
 from d2e2s.data_scripts import from_aste_text, make_practice_corpus
@@ -39,7 +49,7 @@ from d2e2s.data_scripts.files import write_json
 from d2e2s.data_scripts.records import Record, read_records, write_records
 from d2e2s.evaluation.results import RESULTS, read_run
 from d2e2s.prediction.predict import load_pipeline
-from d2e2s.words_d2e2s import placed_words
+from d2e2s.words_d2e2s import WordSplitter, placed_words
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE, GOLD = ROOT / "data_scripts" / "sample_corpus", ROOT / "examples" / "gold.jsonl"
@@ -58,7 +68,11 @@ AS_GOOD = 0.02  # less than the standard error of an F1 of 186 triplets
 BFLOAT16 = torch.cuda.is_available() or multiplies_bfloat16()  # else float32 is faster
 IN_HASTE = 0.2  # share of the public sentences that are read a second time, with slips
 MAX_WORDS = 32  # longer texts are cut between sentences, as the pipeline does
-LABEL, LICENCES = "DMASTE, ASTE Synthetic, own CC0 sentences", "mit, cc0-1.0"
+STUDENTS = 3  # small models whose weights are averaged
+LABEL, LICENCES = "DMASTE, ASTE Synthetic, VADER, own CC0 sentences", "mit, cc0-1.0"
+PYPI = "https://files.pythonhosted.org/packages/77/8c/4a48c10a50f750ae565e341e697d74a38075a3e43ff0df6f1ab72e186902"
+VADER, RATED = "vaderSentiment-3.3.2", "hutto_ICWSM_2014"
+VADER_SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
 
 
 # --- data -------------------------------------------------------------------------------------------------
@@ -75,6 +89,20 @@ def make_data(folder: Path, inputs: Sequence[Path]) -> Path:
     parts = ["--input", *map(str, sources), "--held_out", *map(str, held_out)]
     done(joined.main([*parts, "--output_dir", str(folder / "train")]))
     return folder / "train"
+
+
+def snippets(archive: Path | None) -> list[Record]:
+    """Sentences of product reviews that VADER (Hutto & Gilbert 2014) has rated, whose triplets nobody has annotated."""
+    url, pin = f"{PYPI}/{VADER}.tar.gz", f"sha256:{VADER_SHA256}"
+    with tarfile.open(archive or pooch.retrieve(url, pin, path=pooch.os_cache("d2e2s"))) as package:
+        inner = package.extractfile(f"{VADER}/additional_resources/{RATED}.tar.gz")
+        with tarfile.open(fileobj=inner) as collections:
+            file: Any = collections.extractfile(f"{RATED}/amazonReviewSnippets_GroundTruth.txt")
+            lines = file.read().decode("utf-8").splitlines()
+    split, records = WordSplitter("penn"), list[Record]()
+    for number, _, text in (line.split("\t") for line in lines):
+        records.append({"id": f"vader-{number}", "tokens": [word.text for word in split(text)], "triplets": []})
+    return [record for record in records if 0 < len(record["tokens"]) <= MAX_WORDS]
 
 
 def done(code: int) -> None:
@@ -146,8 +174,18 @@ def overlap(one: Sequence[int], other: Sequence[int]) -> bool:
 # --- training ---------------------------------------------------------------------------------------------
 
 
-def train(encoder: str, records: Sequence[Record], folder: Path, seed: int) -> None:
-    """Train on the records; the example reviews choose temperature and threshold."""
+def train(encoder: str, records: Sequence[Record], folder: Path, seed: int, data_seed: int | None = None) -> None:
+    """Train on the records; the example reviews choose calibration and threshold."""
+    set_seed(seed)
+    model, processor = build_model(encoder, records, max_candidates=20)
+    trainer = trainer_of(encoder, model, processor, records, folder, seed=seed, data_seed=data_seed)
+    trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")))
+    lower_threshold(folder)
+
+
+def trainer_of(
+    encoder: str, model: Any, processor: Any, records: Sequence[Record], folder: Path, **seeds: Any
+) -> TripletTrainer:
     rate, head_rate, epochs = RATES[encoder]
     arguments = TripletTrainingArguments(
         str(folder),
@@ -159,15 +197,30 @@ def train(encoder: str, records: Sequence[Record], folder: Path, seed: int) -> N
         bf16=BFLOAT16,
         use_cpu=not torch.cuda.is_available(),
         data_label=LABEL,
-        seed=seed,
+        **seeds,
     )
-    set_seed(seed)
-    model, processor = build_model(encoder, records, max_candidates=20)
-    trainer = TripletTrainer(
-        model, arguments, train_dataset=list(records), eval_dataset=gold_sentences(), processing_class=processor
-    )
-    trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")))
+    data = {"train_dataset": list(records), "eval_dataset": gold_sentences(), "processing_class": processor}
+    return TripletTrainer(model, arguments, **data)
+
+
+def train_students(records: Sequence[Record], folder: Path, seed: int) -> None:
+    """Train small models that begin alike, each on its own slips and in its own order; their mean is the model."""
+    students = [folder / f"student-{number}" for number in range(STUDENTS)]
+    for number, student in enumerate(students, start=seed):
+        train(SMALL, [*records, *in_haste(records, number)], student, seed, data_seed=number)
+    model, processor = mean_of(students)
+    trainer_of(SMALL, model, processor, records, folder, seed=seed).finish()
     lower_threshold(folder)
+
+
+def mean_of(folders: Sequence[Path]) -> tuple[D2E2SForTripletExtraction, D2E2SProcessor]:
+    """The model whose weights are the mean of those of models that differ in nothing else."""
+    models, processors = zip(*(load_checkpoint(str(folder), torch.float32) for folder in folders), strict=True)
+    weights = [dict(model.named_parameters()) for model in models]
+    with torch.no_grad():
+        for name, weight in weights[0].items():
+            weight.copy_(torch.stack([each[name] for each in weights]).mean(0))
+    return models[0], processors[0]
 
 
 def lower_threshold(folder: Path) -> None:
@@ -218,6 +271,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--input", nargs="+", type=Path, default=[], help="folders of the public sets, in place of downloads"
     )
+    parser.add_argument("--snippets", type=Path, help=f"{VADER}.tar.gz, in place of a download")
     parser.add_argument("--teacher", help="base-size model, made by this command")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--pack", type=Path, help="also write the model to this folder, as the package holds it")
@@ -225,14 +279,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = options.output_dir
     data = make_data(folder / "data", options.input)
     records = [trimmed(record) for record in read_records(data / "train.jsonl")]
-    if options.encoder_name_or_path == SMALL:
+    if options.encoder_name_or_path == BASE:
+        train(BASE, records, folder, options.seed)
+    else:
         teacher = options.teacher or str(folder / "teacher")
         if not options.teacher:
             train(BASE, records, Path(teacher), options.seed)
-        records = [trimmed(record) for record in with_found(records, teacher)]
-        records += in_haste(records, options.seed)
-    write_records(data / "train.jsonl", records)
-    train(options.encoder_name_or_path, records, folder, options.seed)
+        records = [trimmed(record) for record in with_found([*records, *snippets(options.snippets)], teacher)]
+        write_records(data / "train.jsonl", records)
+        train_students(records, folder, options.seed)
     if options.pack:
         pack(folder, options.pack)
 

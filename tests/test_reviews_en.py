@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from d2e2s.checkpoints import check
+from d2e2s.checkpoints import SUMS, check, load_checkpoint
 from d2e2s.data_scripts.records import validate_record
 from d2e2s.prediction.predict import load_pipeline
 from experiments import reviews_en, reviews_en_card
-from experiments.reviews_en import GOLD, gold_sentences, in_haste, lower_threshold, pack, together, trimmed
+from experiments.reviews_en import (
+    GOLD,
+    gold_sentences,
+    in_haste,
+    lower_threshold,
+    mean_of,
+    pack,
+    snippets,
+    together,
+    trimmed,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKENS = ["The", "food", "was", "very", "good", "and", "the", "soup", "was", "not", "so", "bad", "."]
@@ -66,6 +79,37 @@ def test_some_public_sentences_are_read_again_as_if_typed_in_haste() -> None:
         assert len(record["tokens"]) == len(texts) and record["triplets"] == records[0]["triplets"]
     changed = [new != old for record in hasty for new, old in zip(record["tokens"], texts, strict=True)]
     assert 0.2 < sum(changed) / len(changed) < 0.4
+
+
+def test_sentences_of_vader_have_no_triplets_yet(tmp_path: Path) -> None:
+    lines = ["1_1\t-0.9\tthe picture isn't sharp.", "1_2\t2.1\t" + "great " * 33, "1_3\t2\tgood."]
+    inner = archive(f"{reviews_en.RATED}/amazonReviewSnippets_GroundTruth.txt", "\n".join(lines).encode())
+    path = tmp_path / "vader.tar.gz"
+    path.write_bytes(archive(f"{reviews_en.VADER}/additional_resources/{reviews_en.RATED}.tar.gz", inner))
+    first, last = snippets(path)  # one is longer than the texts that the model reads
+    assert first == {"id": "vader-1_1", "tokens": "the picture is n't sharp .".split(), "triplets": []}
+    assert last["id"] == "vader-1_3"
+
+
+def archive(name: str, content: bytes) -> bytes:
+    buffer, member = io.BytesIO(), tarfile.TarInfo(name)
+    member.size = len(content)
+    with tarfile.open(fileobj=buffer, mode="w:gz") as files:
+        files.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_the_weights_of_models_are_averaged(model: Path, tmp_path: Path) -> None:
+    network, processor = load_checkpoint(str(model))
+    shutil.copytree(model, tmp_path / "other")
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(1)
+    network.save_pretrained(tmp_path / "other")
+    (tmp_path / "other" / SUMS).unlink(missing_ok=True)
+    between = mean_of([model, tmp_path / "other"])[0].state_dict()
+    for name, weight in network.named_parameters():
+        torch.testing.assert_close(between[name], weight - 0.5)
 
 
 def test_what_is_found_joins_what_is_annotated_the_surest_first() -> None:
