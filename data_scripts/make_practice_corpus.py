@@ -34,9 +34,10 @@ hardly hold: negation, comparison, questions, sarcasm, conditions, slips of the 
 text is our own. `python data_scripts/make_practice_corpus.py` writes these very bytes again."""
 
 GRAMMAR = Path(__file__).with_name("practice_grammar.yaml")
-SEED, SIZE = 7, 6000
+SEED, SIZE = 7, 9000
 SLIPS, SMALL = 0.2, 0.15  # shares of the sentences with slips, and of the others without capitals
 SLIP, HEARD = 0.35, 0.5  # shares of the words of such a sentence, and of its slips that are errors of spelling
+FRAMED = 0.15  # share of the sentences with a lead, and of those with a tail
 MANY = 0.4  # share of plurals where a template takes either
 PLURAL = {
     **{"was": "were", "is": "are", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't"},
@@ -69,6 +70,7 @@ class Grammar:
         self.templates = {kind: text.splitlines() for kind, text in grammar["templates"].items()}
         self.rng = random.Random(seed)
         self.split = WordSplitter("penn")
+        self.leads, self.tails = grammar["lead"].split(", "), grammar["tail"].split(", ")
         self.confused: dict[str, str] = grammar["confused"]
         self.sounds = [pair.split("/") for pair in grammar["sounds"].split(", ")]
         self.sloppy = False  # in the sentence that is being written
@@ -77,8 +79,17 @@ class Grammar:
         """One sentence with its triplets."""
         self.sloppy = self.rng.random() < SLIPS
         template = self.rng.choice(self.templates[self.rng.choice(list(self.templates))])
-        text, terms = self.expand(template, self.rng.choice(self.trades))
+        text, terms = self.expand(self.framed(template), self.rng.choice(self.trades))
         return self.written(key, text, terms)
+
+    def framed(self, template: str) -> str:
+        """The template with something before or behind it that judges nothing; a question takes no tail."""
+        if self.rng.random() < FRAMED:
+            rest = template if re.match(r"I\b", template) else template[0].lower() + template[1:]
+            template = f"{self.rng.choice(self.leads)}{self.rng.choice((', ', ': '))}{rest}"
+        if template.endswith(".") and self.rng.random() < FRAMED:
+            template = f"{template[:-1]}, {self.rng.choice(self.tails)}."
+        return template
 
     def expand(self, template: str, trade: Trade) -> tuple[str, list[Term]]:
         """The text of a template, and its terms."""
