@@ -10,7 +10,7 @@ Shapes: B sentences, W words, N = W + 1 nodes, D the encoder's width, C the grap
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -109,11 +109,8 @@ def literal_nodes(model: Layer, inputs: Mapping[str, Tensor]) -> list[Sentence]:
 
 def pool_pieces(pieces: Tensor, owners: list[int], nodes: int) -> Tensor:
     """Mean of each node's pieces: `(T, D)` to `(N, D)`; zeros for a node without any."""
-    rows = []
-    for node in range(nodes):
-        own = [pieces[t] for t, owner in enumerate(owners) if owner == node]
-        rows.append(torch.stack(own).mean(0) if own else torch.zeros_like(pieces[0]))
-    return torch.stack(rows)
+    owned = [[piece for piece, owner in zip(pieces, owners, strict=True) if owner == node] for node in range(nodes)]
+    return torch.stack([torch.stack(own).mean(0) if own else torch.zeros_like(pieces[0]) for own in owned])
 
 
 def fuse(model: Layer, sentence: Sentence, states: Tensor, heads: list[int] | None) -> None:
@@ -217,18 +214,16 @@ def relation_logits(scorer: Layer, nodes: Tensor, heads: list[int]) -> Tensor:
     return torch.stack(rows)
 
 
-def neighbours(graph: Tensor, node: int) -> tuple[list[int], Tensor]:
-    """The nodes that a node is joined to, and the weights of their edges."""
-    found = [other for other, weight in enumerate(graph[node].tolist()) if weight]
-    return found, graph[node, found]
+def neighbours(graph: Tensor) -> Iterator[tuple[list[int], Tensor]]:
+    """For each node, the nodes that it is joined to, and the weights of their edges."""
+    for weights in graph:
+        found = [other for other, weight in enumerate(weights.tolist()) if weight]
+        yield found, weights[found]
 
 
 def neighbour_mean(nodes: Tensor, graph: Tensor) -> Tensor:
     """Weighted mean of each node's neighbours: `(N, C)`."""
-    rows = []
-    for node in range(len(nodes)):
-        found, weights = neighbours(graph, node)
-        rows.append((weights[:, None] * nodes[found]).sum(0) / weights.sum())
+    rows = [(weights[:, None] * nodes[found]).sum(0) / weights.sum() for found, weights in neighbours(graph)]
     return torch.stack(rows)
 
 
@@ -238,8 +233,7 @@ def syntactic_gcn(model: Layer, nodes: Tensor, graph: Tensor) -> Tensor:
         for layer in gcn.layers:
             nodes = F.relu(layer(neighbour_mean(nodes, graph)))
         return nodes
-    for number, (attend, aggregate) in enumerate(zip(gcn.attention, gcn.aggregate, strict=True)):
-        share = torch.sigmoid(gcn.share[number])
+    for share, attend, aggregate in zip(torch.sigmoid(gcn.share), gcn.attention, gcn.aggregate, strict=True):
         sage = aggregate.own(nodes) + aggregate.neighbours(neighbour_mean(nodes, graph))
         nodes = nodes + F.relu(share * graph_attention(attend, nodes, graph) + (1 - share) * sage)
     return nodes
@@ -248,9 +242,8 @@ def syntactic_gcn(model: Layer, nodes: Tensor, graph: Tensor) -> Tensor:
 def graph_attention(layer: Layer, nodes: Tensor, graph: Tensor) -> Tensor:
     """GATv2, node by node and head by head, over a node's neighbours."""
     rows = []
-    for node in range(len(nodes)):
-        found, weights = neighbours(graph, node)
-        mixed = F.leaky_relu(layer.left(nodes[node]) + layer.right(nodes[found]), 0.2)
+    for node, (found, weights) in zip(nodes, neighbours(graph), strict=True):
+        mixed = F.leaky_relu(layer.left(node) + layer.right(nodes[found]), 0.2)
         value = layer.value(nodes[found])
         heads = zip(mixed.chunk(layer.heads, 1), value.chunk(layer.heads, 1), layer.attention, strict=True)
         rows.append(torch.cat([torch.softmax(m @ a + weights.log(), dim=0) @ v for m, v, a in heads]))
@@ -281,10 +274,10 @@ def semantic_graphs(layer: Layer, nodes: Tensor) -> list[Tensor]:
 
 
 def enhanced_semantic_gcn(gcn: Layer, nodes: Tensor, graphs: list[Tensor]) -> Tensor:
-    shares, mixed = torch.softmax(gcn.layer_weights, dim=0), torch.zeros_like(nodes)
-    for number, layer in enumerate(gcn.layers):
+    mixed = torch.zeros_like(nodes)
+    for share, layer in zip(torch.softmax(gcn.layer_weights, dim=0), gcn.layers, strict=True):
         nodes = nodes + F.relu(mix_by_head(graphs, layer(nodes)))
-        mixed = mixed + shares[number] * nodes
+        mixed = mixed + share * nodes
     return global_context(gcn.context, mixed)
 
 
@@ -384,11 +377,8 @@ def refine(layer: Layer, words: Tensor, spans: list[Span]) -> Tensor:
 
 def choose_candidates(model: D2E2SForTripletExtraction, sentence: Sentence, kind: int) -> list[Span]:
     """The best spans of a kind: in training the gold ones before all others, else more of them in a long sentence."""
-    gold, count = {}, model.config.max_candidates
-    if model.training:
-        gold = span_classes(sentence)
-    else:
-        count = max(count, sentence.length // WORDS_PER_CANDIDATE)
+    gold = span_classes(sentence) if model.training else {}
+    count = max(model.config.max_candidates, 0 if model.training else sentence.length // WORDS_PER_CANDIDATE)
     scores = torch.log_softmax(sentence.span_logits, dim=1)[:, kind].tolist()
     rank = {span: (gold.get(span) == kind, score) for span, score in zip(sentence.spans, scores, strict=True)}
     return sorted(sentence.spans, key=lambda span: rank[span], reverse=True)[:count]
@@ -414,13 +404,11 @@ def candidate(sentence: Sentence, span: Span) -> Tensor:
 def between(scorer: Layer, words: Tensor, pairs: list[tuple[Span, Span]]) -> Tensor:
     """Maximum over the words between the spans of each pair, plus the embedded signed distance: `(Q, P)`."""
     gaps = [context_range(*pair) for pair in pairs]
-    pooled = masked_max(scorer.context(words), gaps)
     rows = []
-    for row, (start, end), (aspect, opinion) in zip(pooled, gaps, pairs, strict=True):
-        distance = min(end - start + 1, MAX_DISTANCE)
-        signed = distance if opinion[0] >= aspect[0] else -distance
+    for row, (start, end), (aspect, opinion) in zip(masked_max(scorer.context(words), gaps), gaps, pairs, strict=True):
+        distance = min(end - start + 1, MAX_DISTANCE) * (1 if opinion[0] >= aspect[0] else -1)
         context = row if end > start else scorer.no_context
-        rows.append(context + scorer.distance.weight[signed + MAX_DISTANCE])
+        rows.append(context + scorer.distance.weight[distance + MAX_DISTANCE])
     return torch.stack(rows)
 
 
@@ -580,12 +568,12 @@ def contrastive_loss(sentences: list[Sentence], temperature: float) -> Tensor:
     """Symmetric InfoNCE over the triplets of the batch, pair by pair; other gold pairs are no negatives."""
     found = [(b, aspect, opinion) for b, sentence in enumerate(sentences) for aspect, opinion, _ in sentence.gold]
     rows = [(b, a, o) for b, a, o in found if a in sentences[b].spans and o in sentences[b].spans]
-    total = sentences[0].features.new_zeros(())
+    total, places = sentences[0].features.new_zeros(()), range(len(rows))
     aspects = [F.normalize(sentences[b].feature(aspect), dim=0) for b, aspect, _ in rows]
     opinions = [F.normalize(sentences[b].feature(opinion), dim=0) for b, _, opinion in rows]
-    for i in range(len(rows)):
+    for i in places:
         own = aspects[i] @ opinions[i] / temperature
-        for pairs in ([(i, j) for j in range(len(rows))], [(j, i) for j in range(len(rows))]):
+        for pairs in ([(i, j) for j in places], [(j, i) for j in places]):
             used = [(a, o) for a, o in pairs if a == o or not is_gold(rows, a, o)]
             cosines = [aspects[a] @ opinions[o] / temperature for a, o in used]
             total = total + torch.logsumexp(torch.stack(cosines), dim=0) - own
@@ -605,6 +593,5 @@ def consistency_loss(sentences: list[Sentence]) -> Tensor:
         assert sentence.syntactic_graph is not None and sentence.semantic_graph is not None
         for weights, semantic in zip(sentence.syntactic_graph, sentence.semantic_graph, strict=True):
             target = weights / weights.sum()
-            ratio = torch.log(target.clamp(min=1e-6)) - torch.log(semantic.clamp(min=1e-6))
-            terms.append((target * ratio).sum())
+            terms.append((target * (target.clamp(min=1e-6).log() - semantic.clamp(min=1e-6).log())).sum())
     return torch.stack(terms).mean()
