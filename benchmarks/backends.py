@@ -11,7 +11,6 @@ alone; it says how near a side comes to float32, not how good the model is.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -30,7 +29,7 @@ from d2e2s.data_scripts.records import Record, read_records
 from d2e2s.evaluation.thresholds import micro_f1
 from d2e2s.prediction.predict import load_pipeline
 
-from .report import markdown_table, show
+from .report import markdown_table, option_parser, show
 from .timing import CPU, about, interleaved, ratio
 
 # What `load_pipeline` is given for each; the first is what the others are compared with.
@@ -92,13 +91,11 @@ def section(lines: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, "lines of results, JSONL")
     add = parser.add_argument
     add("models", nargs="+", help="folders of checkpoints, exported")
     add("--data", type=Path, required=True, help="JSONL of records; each is a text")
     add("--score", type=Path, nargs="+", required=True, help="JSONL of records, for F1")
-    add("--out", type=Path, required=True, help="lines of results, JSONL")
-    add("--page", type=Path, help="also write the table between the marks of this page")
     add("--rounds", type=int, default=5)
     add("--threads", type=int, default=2)
     options = parser.parse_args(argv)

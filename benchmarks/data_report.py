@@ -9,7 +9,6 @@ writes a file of counts for each `report.json` that `prepare_aste_v2.py` left be
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 from d2e2s.data_scripts.overlap import leaks
 
-from .report import markdown_table, show, write_json
+from .report import markdown_table, option_parser, show, write_json
 
 Counts = dict[str, Any]  # of one data set: what a results file holds
 
@@ -96,15 +95,12 @@ def page_text(sets: Sequence[Counts]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, "folder of results files, one a set")
     parser.add_argument("reports", type=Path, nargs="+", metavar="REPORT.json")
-    parser.add_argument("--out", type=Path, required=True, help="folder of results files, one a set")
-    parser.add_argument("--page", type=Path)
     arguments = parser.parse_args(argv)
     for counts in [read_report(path) for path in arguments.reports]:
         write_json(arguments.out / f"{counts['name']}.json", counts)
-    text = page_text(read_counts(arguments.out))
-    show(text, arguments.page, "data")
+    show(page_text(read_counts(arguments.out)), arguments.page, "data")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,7 +38,7 @@ from d2e2s.prediction.columns import triplets_array
 from d2e2s.prediction.parts import ROWS_AT_ONCE
 from d2e2s.prediction.predict import load_pipeline
 
-from .report import markdown_table, show
+from .report import markdown_table, option_parser, show
 from .timing import about, printed_by
 
 # Ray and Spark tell libraries so by themselves.
@@ -54,20 +56,14 @@ REVIEWS, CORES, HOUR = 100e6, 64, 3600
 
 def plain(lake: Path, out: Path, model: str, workers: int) -> None:
     """The pipeline in processes that divide the files."""
-    context = get_context("spawn")
-    processes = [context.Process(target=_plain, args=(lake, out, model, n, workers)) for n in range(workers)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        if process.exitcode:
-            raise RuntimeError(f"a process ended with {process.exitcode}")
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        list(pool.map(partial(_plain, lake, out, model, workers), range(workers)))
 
 
-def _plain(lake: Path, out: Path, model: str, first: int, step: int) -> None:
+def _plain(lake: Path, out: Path, model: str, workers: int, number: int) -> None:
     torch.set_num_threads(1)
     extract = load_pipeline(model, "cpu")
-    for path in sorted(lake.iterdir())[first::step]:
+    for path in sorted(lake.iterdir())[number::workers]:
         table = pyarrow.parquet.read_table(path)
         found = triplets_array(extract(table["text"].to_pylist()))
         pyarrow.parquet.write_table(table.append_column("triplets", found), out / path.name)
@@ -196,7 +192,7 @@ def compare(options: argparse.Namespace, lake: Path, workers: int) -> list[dict[
     for _ in range(options.rounds):
         for side in options.sides:
             words = ["--side", side, "--lake", str(lake), "--model", options.model, "--workers", str(workers)]
-            runs[side].append(printed_by("engines", words, **ONE_THREAD, **LOOPBACK))
+            runs[side].append(printed_by("engines", [*words, "--out", os.devnull], **ONE_THREAD, **LOOPBACK))
             print(workers, side, runs[side][-1], flush=True)
     rates = {side: [run["rows_per_second"] for run in found] for side, found in runs.items()}
     return [
@@ -237,12 +233,10 @@ def section(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, "lines of results are added to this file")
     add = parser.add_argument
     add("--model", required=True, help="folder of a checkpoint")
     add("--data", type=Path, help="JSONL of records")
-    add("--out", type=Path, help="lines of results are added to this file")
-    add("--page", type=Path, help="also write the table between the marks of this page")
     add("--rows", type=int, default=40 * ROWS_AT_ONCE)
     add("--workers", type=int, nargs="+", default=[1, 2])
     add("--rounds", type=int, default=3)

@@ -36,7 +36,7 @@ from transformers import BertConfig, BertTokenizer
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, cli
 from d2e2s.prediction.shards import Output, read_predictions, read_rejects
 
-from .report import write_json
+from .report import option_parser, write_json
 from .timing import about
 
 ASPECTS = ("food", "service", "battery", "screen", "wine list", "staff", "pizza", "keyboard", "room", "price")
@@ -52,15 +52,8 @@ BAD: dict[str, Callable[[int], bytes]] = {
     "empty word": lambda i: b'{"id": %d, "text": ["good", ""]}' % i,
 }
 FILES = 4
-SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-HEADS: dict[str, Any] = {
-    "head_size": 16,
-    "parser_size": 8,
-    "graph_size": 8,
-    "fusion_heads": 2,
-    "gcn_heads": 2,
-    "max_span_width": 3,
-}
+SIZES: dict[str, Any] = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+HEADS: dict[str, Any] = dict(head_size=16, parser_size=8, graph_size=8, fusion_heads=2, gcn_heads=2, max_span_width=3)
 MOST_PROCESSES = 3
 SAMPLE_SECONDS, SHOWN_SAMPLES = 0.05, 200
 
@@ -277,7 +270,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, page=False)
     add = parser.add_argument
     add("--rows", type=int, default=200_000)
     add("--bad_rows", type=int, default=200, help="of them")
@@ -285,7 +278,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--rows_per_shard", type=int, default=1000)
     add("--batch_size", type=int, default=256)
     add("--seed", type=int, default=0)
-    add("--out", type=Path, required=True, help="JSON of the results")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     transformers.logging.disable_progress_bar()

@@ -10,16 +10,16 @@ telephones. A triplet is found again where aspect, opinion (to the character) an
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from d2e2s import TripletExtractionPipeline
-from d2e2s.data_scripts.files import write_json
 from d2e2s.prediction.predict import load_pipeline
 from d2e2s.words_d2e2s import WordSplitter, split_sentences
+
+from .report import option_parser, write_json
 
 
 def sentences_of(path: Path) -> list[str]:
@@ -59,13 +59,12 @@ def found_again(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Triplets of single sentences that are found again in long text.")
+    parser = option_parser(__doc__, page=False)
     add = parser.add_argument
     add("--model", required=True)
     add("--text", type=Path, required=True, help="ASTE text: sentence####triplets, a line each")
     add("--sentences", type=int, default=32, help="of a text (default: %(default)s)")
     add("--window_words", nargs="+", type=int, default=[24, 32, 0], help="windows to compare (default: 24 32 0)")
-    add("--out", type=Path, required=True, help="the figures, JSON")
     options = parser.parse_args(argv)
     extract, sentences = load_pipeline(options.model, device="cpu"), sentences_of(options.text)
     windows = {}

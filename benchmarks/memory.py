@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ import torch
 from d2e2s.training.costs import peak_resident_bytes
 
 from .timing import printed_by
-from .workload import MAIN, VARIANTS, Workload, add_options, bare_step, model_step
+from .workload import MAIN, VARIANTS, Workload, bare_step, model_step, work_parser
 
 GIGABYTE = 1e9
 
@@ -34,11 +33,10 @@ def measure(arguments: Sequence[str], side: str) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_options(parser)
+    parser = work_parser(__doc__)
     parser.add_argument("--side", default=MAIN, choices=("bare", *VARIANTS))
     options, _ = parser.parse_known_args()
-    print(json.dumps(training_peak(Workload.load(options), options.side)))
+    print(json.dumps(training_peak(Workload(options), options.side)))
 
 
 if __name__ == "__main__":

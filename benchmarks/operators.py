@@ -16,7 +16,6 @@ passed over.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections import Counter
@@ -36,9 +35,9 @@ from transformers.modeling_outputs import BaseModelOutput
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction
 from d2e2s.fusion_d2e2s import MaskedBiLSTM
 
-from .report import markdown_table, show, write_json
+from .report import markdown_table, publish
 from .timing import command_line
-from .workload import MAIN, VARIANTS, Batch, Workload, add_options
+from .workload import MAIN, VARIANTS, Batch, Workload, work_parser
 
 ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "lift_fresh"}
 # They fill and copy.
@@ -198,11 +197,10 @@ def totals(kinds: dict[str, Counts]) -> list[int]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
+    parser = work_parser(__doc__)
     parser.add_argument("--before", type=Path, required=True, help="JSON of an earlier state, shown beside this one")
     parser.set_defaults(device=torch.device("meta"), limit=1)
-    work = Workload.load(parser.parse_args(argv))
+    work = Workload(parser.parse_args(argv))
     batch = work.collate(range(len(work.records)))
     result = {
         "command": command_line(),
@@ -212,8 +210,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "graph_breaks": {name: graph_breaks(build(work, **config), batch) for name, config in VARIANTS.items()},
         "before": json.loads(work.options.before.read_text(encoding="utf-8")),
     }
-    write_json(work.options.out, result)
-    show(section(result), work.options.page, "operators")
+    publish(work.options, result, section(result), "operators")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ writes the counts as JSON, and as a table between the page's `parameters` marks.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -18,7 +16,7 @@ from transformers import AutoConfig
 from d2e2s import D2E2SConfig, D2E2SForTripletExtraction
 from d2e2s.encoders import resolve_encoder
 
-from .report import markdown_table, show, write_json
+from .report import markdown_table, option_parser, publish
 
 # An ablation's usual partners: what each choice adds is read against these.
 BASE = {"semantic_gcn": "basic", "syntactic_gcn": "basic"}
@@ -50,23 +48,18 @@ def count_all(encoder: str) -> dict[str, dict[str, int]]:
 
 def table(rows: dict[str, dict[str, int]]) -> str:
     """Markdown table, in thousands."""
-    header = ("model", "fusion alone", "all behind the encoder", "with the encoder")
     keys = ("fusion", "behind_encoder", "total")
-    return markdown_table(
-        header, [(f"`{name}`", *(f"{row[key] / 1000:,.0f} k" for key in keys)) for name, row in rows.items()]
-    )
+    cells = [(f"`{name}`", *(f"{row[key] / 1000:,.0f} k" for key in keys)) for name, row in rows.items()]
+    return markdown_table(("model", "fusion alone", "all behind the encoder", "with the encoder"), cells)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--encoder_name_or_path", default="all-MiniLM-L6-v2")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--page", type=Path)
-    arguments = parser.parse_args()
-    rows = count_all(resolve_encoder(arguments.encoder_name_or_path))
-    result = {"encoder": arguments.encoder_name_or_path, "base": BASE, "parameters": rows}
-    write_json(arguments.out, result)
-    show(table(rows), arguments.page, "parameters")
+    options = parser.parse_args()
+    rows = count_all(resolve_encoder(options.encoder_name_or_path))
+    result = {"encoder": options.encoder_name_or_path, "base": BASE, "parameters": rows}
+    publish(options, result, table(rows), "parameters")
 
 
 if __name__ == "__main__":

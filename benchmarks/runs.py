@@ -42,8 +42,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--page", type=Path, help="write the table between the page's `results` marks")
     arguments = parser.parse_args()
-    text = table(read_runs(arguments.runs))
-    show(text, arguments.page, "results")
+    show(table(read_runs(arguments.runs)), arguments.page, "results")
 
 
 if __name__ == "__main__":

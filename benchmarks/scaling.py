@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .report import markdown_table, show, write_json
+from .report import markdown_table, publish
 from .timing import about, interleaved
-from .workload import MAIN, VARIANTS, Workload, add_options, bare_step, encode, evaluate, model_step
+from .workload import MAIN, VARIANTS, Workload, bare_step, encode, evaluate, model_step, work_parser
 
 # What varies, one at a time, from a batch of 16 sentences of 32 words.
 AXES: dict[str, tuple[int, ...]] = {
@@ -40,7 +40,7 @@ def measure_point(options: argparse.Namespace, axis: str, value: int) -> Point:
         setattr(options, axis, value)
     else:
         config[axis] = value
-    work = Workload.load(options)
+    work = Workload(options)
     (batch,) = work.batches()
     inputs = work.collate(batch)
     sides: dict[str, Callable[[], object]] = {
@@ -103,8 +103,7 @@ def section(result: Mapping[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
+    parser = work_parser(__doc__)
     parser.add_argument("--axes", nargs="+", choices=tuple(AXES), default=tuple(AXES))
     parser.add_argument("--most_values", type=int, help="only the first values of each axis")
     options = parser.parse_args(argv)
@@ -112,14 +111,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         axis: [measure_point(options, axis, value) for value in AXES[axis][: options.most_values]]
         for axis in options.axes
     }
-    result = {
-        **about(options.device),
-        "variant": VARIANTS[MAIN],
-        "growth": growth(points),
-        "points": points,
-    }
-    write_json(options.out, result)
-    show(section(result), options.page, "scaling")
+    result = {**about(options.device), "variant": VARIANTS[MAIN], "growth": growth(points), "points": points}
+    publish(options, result, section(result), "scaling")
 
 
 if __name__ == "__main__":

@@ -32,11 +32,10 @@ from torch.distributed.elastic.utils.distributed import get_free_port
 
 from d2e2s import TripletExtractionPipeline
 from d2e2s.box import REVIEWS_EN
-from d2e2s.data_scripts.files import write_json
 from d2e2s.data_scripts.records import read_records
 from d2e2s.prediction.predict import load_pipeline
 
-from .report import markdown_table, show
+from .report import markdown_table, option_parser, publish
 from .timing import about
 
 MEGABYTE = 1e6
@@ -209,24 +208,22 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=REVIEWS_EN)
-    parser.add_argument("--data", type=Path, required=True, help="records, whose sentences are sent")
-    parser.add_argument("--replicas", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--threads", type=int, default=2, help="of the pipeline, and of all replicas together")
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=60, help="of a round")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--page", type=Path)
+    parser = option_parser(__doc__)
+    add = parser.add_argument
+    add("--model", default=REVIEWS_EN)
+    add("--data", type=Path, required=True, help="records, whose sentences are sent")
+    add("--replicas", type=int, nargs="+", default=[1, 2])
+    add("--threads", type=int, default=2, help="of the pipeline, and of all replicas together")
+    add("--clients", type=int, default=64)
+    add("--seconds", type=float, default=60, help="of a round")
+    add("--rounds", type=int, default=3)
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
     texts = [" ".join(record["tokens"]) for record in read_records(options.data)]
     extract = load_pipeline(options.model, "cpu")
     servers = [measure(options, extract, replicas, texts) for replicas in options.replicas]
     result = {**about(), "servers": servers}
-    write_json(options.out, result)
-    show(table(result), options.page, "serving")
+    publish(options, result, table(result), "serving")
 
 
 if __name__ == "__main__":

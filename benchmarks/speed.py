@@ -8,7 +8,6 @@ writes medians, ratios with their spread and peak memory as JSON, and the page's
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +20,9 @@ from d2e2s import TripletExtractionPipeline
 
 from . import memory, raw_text
 from .reference import literal_forward
-from .report import markdown_table, show, write_json
+from .report import markdown_table, publish
 from .timing import Job, about, interleaved, ratio
-from .workload import MAIN, VARIANTS, Batch, Workload, add_options, bare_step, encode, evaluate, model_step
+from .workload import MAIN, VARIANTS, Batch, Workload, bare_step, encode, evaluate, model_step, work_parser
 
 BARE = "bare"
 Times = dict[str, list[float]]
@@ -221,8 +220,7 @@ def on_gpu(result: Mapping[str, Any]) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
+    parser = work_parser(__doc__)
     parser.add_argument("--train_batches", type=int, default=8, help="batches of a round of training steps")
     parser.add_argument("--literal_batches", type=int, default=2)
     parser.add_argument("--literal_rounds", type=int, default=2, help="0 leaves the literal formulation out")
@@ -230,9 +228,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory_sides", nargs="*", choices=sides, default=sides, help="whose peak memory to measure")
     arguments = sys.argv[1:] if argv is None else list(argv)
     options = parser.parse_args(arguments)
-    result = measure(Workload.load(options), arguments)
-    write_json(options.out, result)
-    show(section(result), options.page, "speed-gpu" if on_gpu(result) else "speed")
+    result = measure(Workload(options), arguments)
+    publish(options, result, section(result), "speed-gpu" if on_gpu(result) else "speed")
 
 
 if __name__ == "__main__":

@@ -8,15 +8,12 @@ that of a process of its own, from its start to its end, on a CPU.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
-from d2e2s.data_scripts.files import write_json
-
+from .report import option_parser, write_json
 from .timing import CPU, about, interleaved, ratio
 
 REVIEW = "The food was great but the service was slow."
@@ -30,8 +27,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = option_parser(__doc__, page=False)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(argv)
     run = partial(subprocess.run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)

@@ -61,9 +61,9 @@ def ratio(side: Sequence[float], base: Sequence[float]) -> dict[str, float]:
     return {"ratio": statistics.median(side) / statistics.median(base), "low": low, "high": high}
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """What the times depend on besides the code."""
-    found = {
+def about(device: torch.device = CPU) -> dict[str, Any]:
+    """How a result came about, as its file begins: the command, and what times depend on besides the code."""
+    environment = {
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "python": platform.python_version(),
@@ -73,8 +73,8 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": str(device),
     }
     if device.type == "cuda":
-        found["gpu"] = torch.cuda.get_device_name(device)
-    return found
+        environment["gpu"] = torch.cuda.get_device_name(device)
+    return {"command": command_line(), "environment": environment}
 
 
 def cpu_name() -> str:
@@ -83,11 +83,6 @@ def cpu_name() -> str:
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def about(device: torch.device = CPU) -> dict[str, Any]:
-    """How a result came about, as its file begins."""
-    return {"command": command_line(), "environment": environment(device)}
 
 
 def printed_by(module: str, words: Sequence[str], **settings: str) -> Any:

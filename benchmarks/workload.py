@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from d2e2s.data_scripts.records import read_records
 from d2e2s.encoders import resolve_encoder
 from d2e2s.modeling_d2e2s import without_pooler
 
+from .report import option_parser
+
 Record = dict[str, Any]
 Batch = Mapping[str, Tensor]
 ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -35,12 +36,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
 MAIN = "cross_attention"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def work_parser(text: str | None) -> argparse.ArgumentParser:
+    """The options of a program that measures a `Workload`; its module's text is the help."""
+    parser = option_parser(text)
     add = parser.add_argument
     add("--encoder_name_or_path", default="all-MiniLM-L6-v2")
     add("--random_encoder", metavar="LAYERSxWIDTH", help="random weights of this size instead, e.g. 12x768")
     add("--data", type=Path, required=True, help="JSONL of records")
-    add("--out", type=Path, required=True, help="JSON of the results")
     add("--device", type=torch.device, default=torch.device("cpu"))
     add("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="autocast, if not float32")
     add("--batch_size", type=int, default=16)
@@ -48,40 +50,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, default=2)
     add("--rounds", type=int, default=5)
     add("--limit", type=int, help="only the first batches")
-    add("--page", type=Path, help="also write the tables between the marks of this page")
+    return parser
 
 
-@dataclass
 class Workload:
-    """Records and the processor that turns them into batches.
+    """Records, the processor that turns them into batches, and the records encoded as a training run keeps them."""
 
-    Attributes:
-        features: encoded records, as a training run keeps them.
-    """
-
-    options: argparse.Namespace
-    encoder: str
-    records: list[Record]
-    processor: D2E2SProcessor
-    features: list[Record]
-
-    @classmethod
-    def load(cls, options: argparse.Namespace) -> Workload:
+    def __init__(self, options: argparse.Namespace) -> None:
         torch.set_num_threads(options.threads)
         transformers.logging.disable_progress_bar()
-        encoder = resolve_encoder(options.encoder_name_or_path)
+        self.options, self.device = options, options.device
+        self.encoder = resolve_encoder(options.encoder_name_or_path)
         records = read_records(options.data)
         labels = sorted({label for record in records for label in record.get("deprels") or ()})
         if options.sentence_length:
             records = resized(records, options.sentence_length)
-        if options.limit:
-            records = records[: options.limit * options.batch_size]
-        processor = D2E2SProcessor(AutoTokenizer.from_pretrained(encoder), labels)
-        return cls(options, encoder, records, processor, processor.encode_records(records))
-
-    @property
-    def device(self) -> torch.device:
-        return self.options.device
+        self.records = records[: options.limit * options.batch_size] if options.limit else records
+        self.processor = D2E2SProcessor(AutoTokenizer.from_pretrained(self.encoder), labels)
+        self.features = self.processor.encode_records(self.records)
 
     def batches(self, grouped: bool = False) -> list[list[int]]:
         """Indices of the records of each batch: in file order, or the longest first."""
