@@ -20,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import cycle, islice
@@ -39,7 +39,7 @@ from d2e2s.prediction.parts import ROWS_AT_ONCE
 from d2e2s.prediction.predict import load_pipeline
 
 from .report import markdown_table, option_parser, show
-from .timing import about, printed_by
+from .timing import about, printed_by, quarters
 
 # Ray and Spark tell libraries so by themselves.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -107,12 +107,7 @@ def spark(lake: Path, out: Path, model: str, workers: int) -> None:
     session.stop()
 
 
-SIDES: dict[str, Callable[[Path, Path, str, int], None]] = {
-    "plain": plain,
-    "ray_data": ray_data,
-    "ray_corpus": ray_corpus,
-    "spark": spark,
-}
+SIDES = {side.__name__: side for side in (plain, ray_data, ray_corpus, spark)}
 
 
 # --- what is measured -------------------------------------------------------------------------------------
@@ -151,9 +146,8 @@ class Memory(threading.Thread):
         """The median of each quarter of the samples."""
         self._end.set()
         self.join()
-        size = max(1, len(self.samples) // 4)
-        quarters = [self.samples[n * size : (n + 1) * size] or [0] for n in range(4)]
-        return {f"quarter_{n}": round(statistics.median(part)) for n, part in enumerate(quarters, start=1)}
+        parts = enumerate(quarters(self.samples), start=1)
+        return {f"quarter_{n}": round(statistics.median(part or [0])) for n, part in parts}
 
 
 def _resident(process: psutil.Process) -> float:

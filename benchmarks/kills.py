@@ -37,7 +37,7 @@ from d2e2s import D2E2SConfig, D2E2SForTripletExtraction, D2E2SProcessor, cli
 from d2e2s.prediction.shards import Output, read_predictions, read_rejects
 
 from .report import option_parser, write_json
-from .timing import about
+from .timing import about, quarters
 
 ASPECTS = ("food", "service", "battery", "screen", "wine list", "staff", "pizza", "keyboard", "room", "price")
 OPINIONS = ("great", "slow", "terrible", "very friendly", "too loud", "fresh", "cold", "not bad", "average", "superb")
@@ -97,9 +97,8 @@ def make_model(folder: Path) -> Path:
     """A checkpoint with random weights: one layer, 16 wide, all parts of the default model."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = " ".join((*ASPECTS, *OPINIONS, *SENTENCES)).lower().replace(".", " . ").replace("!", " ! ").split()
-    tokenizer = BertTokenizer(
-        vocab={piece: i for i, piece in enumerate(dict.fromkeys([*special, *words]))}, model_max_length=64
-    )
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys([*special, *words]))}
+    tokenizer = BertTokenizer(vocab=vocabulary, model_max_length=64)
     torch.manual_seed(0)
     config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **SIZES)
     model = D2E2SForTripletExtraction(D2E2SConfig(encoder_config=config, **HEADS))
@@ -158,7 +157,8 @@ class Run:
         time.sleep(SAMPLE_SECONDS)
         for process, seen in zip(self._processes, self.memory, strict=True):
             with suppress(psutil.Error):  # it has ended
-                seen.append((self.seconds(), psutil.Process(process.pid).memory_info().rss / 1e6))
+                megabytes = psutil.Process(process.pid).memory_info().rss / 1e6
+                seen.append((round(self.seconds(), 2), round(megabytes, 1)))
         return any(process.is_alive() for process in self._processes)
 
     def finish(self) -> Run:
@@ -231,16 +231,11 @@ def shards(out: Path) -> dict[str, bytes]:
 
 def memory_of(run: Run) -> dict[str, Any]:
     """Peak megabytes of each process, in all and in each quarter of its time, and about `SHOWN_SAMPLES` samples."""
-    quarters = [
-        [[m for _, m in seen[len(seen) * q // 4 : len(seen) * (q + 1) // 4]] for q in range(4)] for seen in run.memory
-    ]
+    held = [[megabytes for _, megabytes in seen] for seen in run.memory]
     return {
-        "peak_mb": [round(max(m for _, m in seen), 1) for seen in run.memory],
-        "peak_mb_by_quarter": [[round(max(part, default=0.0), 1) for part in parts] for parts in quarters],
-        "samples": [
-            [[round(seconds, 2), round(mb, 1)] for seconds, mb in seen[:: 1 + len(seen) // SHOWN_SAMPLES]]
-            for seen in run.memory
-        ],
+        "peak_mb": list(map(max, held)),
+        "peak_mb_by_quarter": [[max(part, default=0.0) for part in quarters(each)] for each in held],
+        "samples": [seen[:: 1 + len(seen) // SHOWN_SAMPLES] for seen in run.memory],
     }
 
 
@@ -250,7 +245,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     sizes = ["--rows_per_shard", str(options.rows_per_shard), "--batch_size", str(options.batch_size)]
     words = ["predict", str(made.folder), "--model", str(make_model(folder / "model")), "--device", "cpu", *sizes]
     runs = {count: Run(words, folder / f"out-{count}", count).finish() for count in (1, 2)}
-    seconds = {str(count): round(run.memory[0][-1][0], 2) for count, run in runs.items()}
+    seconds = {str(count): run.memory[0][-1][0] for count, run in runs.items()}
     count = runs[2].shards()
     # Between two shards of one process, so that a kill falls anywhere in the work on one.
     gap = 2 * seconds["2"] / count

@@ -10,7 +10,6 @@ telephones. A triplet is found again where aspect, opinion (to the character) an
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ def found_again(
     return {"triplets": total, "again": again, "share": round(again / total, 4) if total else 0.0}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = option_parser(__doc__, page=False)
     add = parser.add_argument
     add("--model", required=True)
@@ -72,8 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         windows[words] = found_again(extract, sentences, options.sentences, words)
         print(f"windows of {words or 'any number of'} words: {windows[words]}", flush=True)
     write_json(options.out, {"sentences": len(sentences), "of_a_text": options.sentences, "windows": windows})
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from d2e2s.data_scripts.aste_lines import ROLES
 from d2e2s.data_scripts.records import RecordError, parse_json, utf8_lines, validate_record
 from d2e2s.metrics.aste.scoring import Count
 from d2e2s.prediction.predict import load_pipeline
@@ -24,7 +25,6 @@ from .timing import command_line
 
 Triplet = dict[str, Any]
 Text = dict[str, Any]  # with `text`, `triplets` as the pipeline gives them, `kind` where the file names one
-ROLES = ("aspect", "opinion")
 MEASURES = ("precision", "recall", "f1", "gold")
 CLOSING = re.compile(r"[.,;:!?%)\]}]+|n['’]t|['’](?:s|m|d|re|ve|ll)|''", re.IGNORECASE)
 OPENING = ("(", "[", "{", "$", "``")

@@ -21,8 +21,8 @@ def option_parser(text: str | None, out: str = "the results, JSON", page: bool =
 
 
 def publish(options: argparse.Namespace, result: dict[str, Any], text: str, name: str) -> None:
-    """Write the results to `--out`, and show the text made of them."""
-    write_json(options.out, result)
+    """Write the results to `--out`, settings such as a device by their names, and show the text made of them."""
+    write_json(options.out, result, default=str)
     show(text, options.page, name)
 
 

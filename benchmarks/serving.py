@@ -36,7 +36,7 @@ from d2e2s.data_scripts.records import read_records
 from d2e2s.prediction.predict import load_pipeline
 
 from .report import markdown_table, option_parser, publish
-from .timing import about
+from .timing import about, quarters
 
 MEGABYTE = 1e6
 PATIENCE = 120  # seconds for a server to start, and for an answer
@@ -174,7 +174,7 @@ def measure(
         "asked": len(asked),
         "lost": sum(each.answer is None for each in asked),
         "wrong": sum(not same(each.answer, wanted[each.number]) for each in answered),
-        "memory": [statistics.median(sizes[len(sizes) * k // 4 : len(sizes) * (k + 1) // 4]) for k in range(4)],
+        "memory": list(map(statistics.median, quarters(sizes))),
         "killed": {
             "asked": len(killed),
             "errors": sum(each.answer is None for each in killed),

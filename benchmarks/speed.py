@@ -121,7 +121,7 @@ def measure(work: Workload, arguments: list[str]) -> dict[str, Any]:
     peaks = {side: memory.measure(arguments, side) for side in work.options.memory_sides}
     return {
         **about(work.device),
-        "settings": {name: plain(value) for name, value in vars(work.options).items() if name not in ("out", "page")},
+        "settings": {name: value for name, value in vars(work.options).items() if name not in ("out", "page")},
         "sentences": len(work.records),
         "ratios": {name: value["ratio"] for name, value in ratios.items()},
         "quartiles": {name: [value["low"], value["high"]] for name, value in ratios.items()},
@@ -130,11 +130,6 @@ def measure(work: Workload, arguments: list[str]) -> dict[str, Any]:
         "raw_text_steps": steps,
         "seconds": times,
     }
-
-
-def plain(value: object) -> object:
-    """A setting as JSON takes it."""
-    return value if isinstance(value, int | list | tuple | None) else str(value)
 
 
 def throughput(work: Workload, times: Mapping[str, Times]) -> dict[str, float]:

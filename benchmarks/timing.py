@@ -61,6 +61,11 @@ def ratio(side: Sequence[float], base: Sequence[float]) -> dict[str, float]:
     return {"ratio": statistics.median(side) / statistics.median(base), "low": low, "high": high}
 
 
+def quarters(values: Sequence[float]) -> list[Sequence[float]]:
+    """What was measured one after the other, cut into four."""
+    return [values[len(values) * k // 4 : len(values) * (k + 1) // 4] for k in range(4)]
+
+
 def about(device: torch.device = CPU) -> dict[str, Any]:
     """How a result came about, as its file begins: the command, and what times depend on besides the code."""
     environment = {
