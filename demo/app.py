@@ -9,6 +9,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,19 @@ STYLE = """
 #sentence { padding: .5rem .25rem; font-size: 1.15rem; }
 """
 
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+LIVE: dict[str, Any] = {**PRIVATE, "show_progress": "hidden", "trigger_mode": "always_last"}
 Found = dict[str, Any]
+
+
+@contextmanager
+def told_mistakes(path: str | None = None) -> Iterator[None]:
+    """Tell the user of a mistake; a file by its own name, not by where it lies here."""
+    try:
+        yield
+    except (UserError, OSError) as error:
+        said = str(error).replace(path, Path(path).name) if path else str(error)
+        raise gr.Error(said, print_exception=False) from None
 
 
 class Demo:
@@ -67,16 +80,11 @@ class Demo:
 
     def read(self, text: str, aspects: str) -> Found:
         """Every triplet of a text, whatever its score, and the tree of each of its sentences."""
-        if not text.strip():
-            raise gr.Error("Type or paste a review first.", print_exception=False)
-        wanted = names(aspects)
-        try:
-            found = self.extract(
-                text, threshold=0.0, aspects=wanted, return_terms=True, return_tree=self.config.uses_parser
-            )
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        return {"text": text, **found}
+        wanted: dict[str, Any] = {"aspects": names(aspects), "return_tree": self.config.uses_parser}
+        with told_mistakes():
+            if not text.strip():
+                raise UserError("Type or paste a review first.")
+            return {"text": text, **self.extract(text, threshold=0.0, return_terms=True, **wanted)}
 
     def show(self, found: Found | None, threshold: float) -> tuple[str, str]:
         """The text with the triplets that reach the threshold, and their table."""
@@ -93,17 +101,15 @@ class Demo:
 
     def read_file(self, path: str | None, column: str, aspects: str) -> Found:
         """Every triplet of every row of a file."""
-        if path is None:
-            raise gr.Error("Drop a file first.", print_exception=False)
-        try:
+        with told_mistakes(path):
+            if path is None:
+                raise UserError("Drop a file first.")
             table = read_table(path)
             table.batches = list(limited(table.batches))  # too many are told before the model runs
             batches = list(predicted(self.extract, table, column, threshold=0.0, aspects=names(aspects)))
             folder = tempfile.TemporaryDirectory(prefix="d2e2s-")  # goes when the session does
             found = {"features": table.features, "batches": batches, "empty": table.empty}
             return {**found, "folder": folder, "column": column}
-        except (UserError, OSError) as error:
-            raise gr.Error(str(error).replace(path, Path(path).name), print_exception=False) from None
 
     def show_file(self, found: Found | None, threshold: float) -> tuple[str, str, str | None, str | None]:
         """What is said about each aspect, what it is of, and the results as CSV and JSONL."""
@@ -156,10 +162,8 @@ def columns_of(path: str | None) -> Any:
     """The choice of the text column for a file that was dropped."""
     if path is None:
         return gr.update(choices=[TEXT_COLUMN], value=TEXT_COLUMN)
-    try:
+    with told_mistakes(path):
         columns = list(read_table(path).features)
-    except (UserError, OSError) as error:
-        raise gr.Error(str(error).replace(path, Path(path).name), print_exception=False) from None
     usual = [name for name in USUAL_TEXT_COLUMNS if name in columns]
     return gr.update(choices=columns, value=(usual or columns)[0])
 
@@ -196,19 +200,15 @@ def review_tab(demo: Demo, lowest: gr.Slider, aspects: gr.Textbox) -> None:
     review = gr.Textbox(label="Review", lines=3, max_lines=12, value=EXAMPLES[0][0], elem_id="review")
     button = gr.Button("Extract", variant="primary", elem_id="extract")
     found = gr.State()
-    sentence = picture("sentence")
-    table = picture("triplets")
+    sentence, table = picture("sentence"), picture("triplets")
     with gr.Accordion("Dependency tree", open=False, visible=demo.config.uses_parser):
         tree = picture("tree")
     gr.Examples(EXAMPLES, [review, aspects])
-    private: dict[str, Any] = {"api_visibility": "private"}
     for event in (button.click, review.submit, aspects.submit):
-        read = event(demo.read, [review, aspects], found, scroll_to_output=True, **private)
-        read.success(demo.show, [found, lowest], [sentence, table], **private)
-        read.success(demo.trees, found, tree, **private)
-    lowest.change(
-        demo.show, [found, lowest], [sentence, table], show_progress="hidden", trigger_mode="always_last", **private
-    )
+        read = event(demo.read, [review, aspects], found, scroll_to_output=True, **PRIVATE)
+        read.success(demo.show, [found, lowest], [sentence, table], **PRIVATE)
+        read.success(demo.trees, found, tree, **PRIVATE)
+    lowest.change(demo.show, [found, lowest], [sentence, table], **LIVE)
 
 
 def file_tab(demo: Demo, lowest: gr.Slider, aspects: gr.Textbox) -> None:
@@ -220,13 +220,10 @@ def file_tab(demo: Demo, lowest: gr.Slider, aspects: gr.Textbox) -> None:
     with gr.Row():
         downloads = [gr.DownloadButton(f"Results as {kind}", elem_id=kind.lower()) for kind in ("CSV", "JSONL")]
     outputs = [chart, summary, *downloads]
-    private: dict[str, Any] = {"api_visibility": "private"}
-    file.change(columns_of, file, column, **private)
-    read = button.click(demo.read_file, [file, column, aspects], found, **private)
-    read.success(demo.show_file, [found, lowest], outputs, **private)
-    lowest.change(
-        demo.show_file, [found, lowest], outputs, show_progress="hidden", trigger_mode="always_last", **private
-    )
+    file.change(columns_of, file, column, **PRIVATE)
+    read = button.click(demo.read_file, [file, column, aspects], found, **PRIVATE)
+    read.success(demo.show_file, [found, lowest], outputs, **PRIVATE)
+    lowest.change(demo.show_file, [found, lowest], outputs, **LIVE)
 
 
 def launch(model: str, host: str | None = None, port: int | None = None, **options: Any) -> gr.Blocks:
