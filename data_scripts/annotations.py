@@ -12,7 +12,6 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +95,9 @@ def convert(read: Reader, options: argparse.Namespace) -> None:
         if split not in records and path.exists():
             raise RecordError(str(path), "a file of an earlier split", "it to be removed, or a share for it")
         if not records.get(split, [{}]):
-            what = report.findings[0].what if report.findings else "no text"
-            raise RecordError(
-                str(options.input), f"no sentence is left for {split}", f"some; the first finding: {what}"
-            )
+            first = report.findings[0][1]["what"] if report.findings else "no text"
+            what = f"no sentence is left for {split}"
+            raise RecordError(str(options.input), what, f"some; the first finding: {first}")
     for split, rows in records.items():
         write_records(paths[split], rows)
     names = columns([row for rows in records.values() for row in rows])
@@ -123,9 +121,8 @@ def convert(read: Reader, options: argparse.Namespace) -> None:
 
 def _by_kind(report: Report) -> dict[str, list[dict[str, str]]]:
     findings: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for finding in report.findings:
-        entry = asdict(finding)
-        findings[entry.pop("kind")].append(entry)
+    for kind, entry in report.findings:
+        findings[kind].append(entry)
     return dict(sorted(findings.items()))
 
 

@@ -13,12 +13,10 @@ from __future__ import annotations
 import argparse
 import ast
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from d2e2s.data_scripts.documents import read_text
 from d2e2s.data_scripts.prepared import SplitReport
 from d2e2s.data_scripts.records import SENTIMENTS, RecordError
 
@@ -82,7 +80,7 @@ def parse_line(line: str, where: str, allow_implicit: bool = False) -> Line:
     """One line of a text file.
 
     Args:
-        line: without its line end.
+        line: with or without its line end.
         where: file and line, for messages.
         allow_implicit: implicit terms are taken, where otherwise they are a fault.
 
@@ -167,12 +165,6 @@ def _span(indices: object, length: int, where: str, is_range: bool) -> list[int]
     if not is_range and indices != list(range(first, first + len(indices))):
         raise RecordError(where, f"word indices {indices} have gaps", "neighbouring words in rising order")
     return [first, last + 1]
-
-
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file from 1; an empty last line is no line. Errors as for `read_text`."""
-    lines = read_text(path).split("\n")
-    yield from enumerate(lines if lines[-1] else lines[:-1], start=1)
 
 
 class LineReader:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from d2e2s.data_scripts.aste_lines import moved
 from d2e2s.data_scripts.documents import Document, Doubt, Fault, Link, Report, Span
 from d2e2s.data_scripts.records import SENTIMENTS, Record
 from d2e2s.words_d2e2s import Word, WordSplitter, pack_words, split_sentences
@@ -103,7 +104,7 @@ class Converter:
                 continue
             number = numbers.pop()
             offset = borders[number] - len(sentences[number])
-            spans = {"aspect": _moved(aspect, offset), "opinion": _moved(opinion, offset)}
+            spans = moved({"aspect": aspect, "opinion": opinion}, offset)
             triplets[number].append({**spans, "sentiment": sentiment})
             self._describe(document, spans, text)
         return triplets
@@ -247,10 +248,6 @@ def _doubt(document: Document, sentences: Sequence[list[Word]], sentence: list[W
 def _common(names: Iterable[str], labels: Iterable[str]) -> bool:
     """Whether a label is among the names, in any case."""
     return not {name.strip().casefold() for name in names}.isdisjoint(label.strip().casefold() for label in labels)
-
-
-def _moved(span: tuple[int, int], offset: int) -> list[int]:
-    return [span[0] - offset, span[1] - offset]
 
 
 def _surface(document: Document, span: Span) -> str:

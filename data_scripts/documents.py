@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from d2e2s.data_scripts.records import RecordError
+from d2e2s.data_scripts.records import RecordError, parse_json
 from d2e2s.words_d2e2s import without_surrogates
 
 
@@ -52,27 +52,18 @@ class Document:
 
 
 @dataclass
-class Finding:
-    """Something in the export that is not as it should be, or that training should know; and what was done."""
-
-    id: str
-    kind: str
-    text: str
-    what: str
-    done: str
-
-
-@dataclass
 class Report:
-    """Collects findings. A *fault* stops the run if `on_error` is "stop", else the mark that it concerns is left out:
-    the sentence too, if it is "skip"; if it is "unknown", the sentence's triplets are not known.
+    """Collects findings: what in the export is not as it should be, or training should know; and what was done.
+
+    A *fault* stops the run if `on_error` is "stop", else the mark that it concerns is left out: the sentence too, if it
+    is "skip"; if it is "unknown", the sentence's triplets are not known.
     """
 
     on_error: str = "stop"
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # kind, and what `report.json` says of it
 
     def note(self, id: str, kind: str, text: str, what: str, done: str) -> None:
-        self.findings.append(Finding(id, kind, text, what, done))
+        self.findings.append((kind, {"id": id, "text": text, "what": what, "done": done}))
 
     def fault(self, id: str, kind: str, text: str, error: RecordError) -> None:
         if self.on_error == "stop":
@@ -98,6 +89,18 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecordError(str(path), f"byte {error.start} is not UTF-8", "UTF-8 text") from None
+
+
+def read_list(path: Path, expected: str) -> list[Any]:
+    """The list in a file of JSON.
+
+    Raises:
+        RecordError: not UTF-8, no JSON, or no list.
+    """
+    items = parse_json(read_text(path), str(path), expected)
+    if not isinstance(items, list):
+        raise RecordError(str(path), f"a JSON {type(items).__name__}", expected)
+    return items
 
 
 def member(item: Any, key: str, kinds: type | tuple[type, ...], where: str, expected: str) -> Any:

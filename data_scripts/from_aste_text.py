@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
-from d2e2s.data_scripts.aste_lines import Line, LineReader, add_line_options, is_inside, numbered_lines
+from d2e2s.data_scripts.aste_lines import Line, LineReader, add_line_options, is_inside
 from d2e2s.data_scripts.command import exit_code
 from d2e2s.data_scripts.dataset_card import UNKNOWN_LICENCE
 from d2e2s.data_scripts.prepared import SPLITS, PreparedSet, SplitReport, write_sets
 from d2e2s.data_scripts.public_sets import TEXT_SETS, known_set
-from d2e2s.data_scripts.records import Record, RecordError, validate_record
+from d2e2s.data_scripts.records import Record, RecordError, utf8_lines, validate_record
 from d2e2s.words_d2e2s import Word, pack_words, split_sentences
 
 SPLIT_NAME = re.compile(r"(?<![a-z])(?:(train)|(dev|valid|validation)|(test))(?![a-z])")
@@ -52,7 +52,7 @@ def read_split(name: str, split: str, path: Path, options: argparse.Namespace) -
     """
     report, records = TextReport(), list[Record]()
     read_line = LineReader(options, report)
-    for number, line in numbered_lines(path):
+    for number, line in utf8_lines(path):
         key, place = f"{name}-{split}-{number}", f"{path}:{number}"
         if not line.strip():
             continue

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from d2e2s.data_scripts import annotations as _annotations
-from d2e2s.data_scripts.documents import Document, Link, Report, Span, collect, inside_word, member, read_text
-from d2e2s.data_scripts.records import RecordError, parse_json
+from d2e2s.data_scripts.documents import Document, Link, Report, Span, collect, inside_word, member
+from d2e2s.data_scripts.records import RecordError, parse_json, utf8_lines
 
 EXPECTED = 'a line of the "JSONL(Relation)" export, with text, entities and relations'
 
@@ -38,8 +38,7 @@ def read_doccano(path: Path, options: argparse.Namespace, report: Report) -> lis
 
 
 def _documents(path: Path, text_column: str, report: Report) -> Iterator[Document]:
-    # Not splitlines(): a JSON string may hold U+2028, which is a line to it.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in utf8_lines(path):
         if not line.strip():
             continue
         try:

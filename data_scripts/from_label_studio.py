@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from d2e2s.data_scripts import annotations as _annotations
-from d2e2s.data_scripts.documents import Document, Link, Report, Span, collect, member, read_text
-from d2e2s.data_scripts.records import RecordError, parse_json
+from d2e2s.data_scripts.documents import Document, Link, Report, Span, collect, member, read_list
+from d2e2s.data_scripts.records import RecordError
 
 EXPECTED = 'a task of the "JSON" export (JSON-MIN has no relations)'
 SPAN_TYPES = ("labels", "choices")
@@ -32,9 +32,7 @@ def read_label_studio(path: Path, options: argparse.Namespace, report: Report) -
     Raises:
         RecordError: no JSON list; or a malformed task, unless faults are to be skipped.
     """
-    tasks = parse_json(read_text(path), str(path), "a list of tasks, the JSON export of a project")
-    if not isinstance(tasks, list):
-        raise RecordError(str(path), f"a JSON {type(tasks).__name__}", "a list of tasks, the JSON export of a project")
+    tasks = read_list(path, "a list of tasks, the JSON export of a project")
     return collect(_documents(path, tasks, options.text_column, report), report)
 
 

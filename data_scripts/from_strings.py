@@ -27,14 +27,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from d2e2s.data_scripts.annotations import argument_parser, checked_arguments, convert
-from d2e2s.data_scripts.aste_lines import add_implicit_option
+from d2e2s.data_scripts.aste_lines import ROLES, add_implicit_option
 from d2e2s.data_scripts.command import exit_code
 from d2e2s.data_scripts.documents import Document, Doubt, Fault, Link, Report, Span, collect, inside_word
 from d2e2s.data_scripts.records import RecordError
 from d2e2s.data_scripts.string_forms import Source, Term, Triplet, read_sources
 from d2e2s.words_d2e2s import WordSplitter
 
-ROLES = ("aspect", "opinion")
 Place = tuple[int, int]
 
 

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
+from d2e2s.data_scripts.documents import read_list
 from d2e2s.data_scripts.records import RecordError
 
 SAME_SENTENCE = 0.5  # a parse whose tokens are less alike than this belongs to another sentence
 
 
-def read_parses(path: Path) -> list[dict]:
-    """The records of a D2E2S file.
+class ParseBook:
+    """Finds the parse of each sentence: the one with its tokens, else the one at its place if that is much alike.
 
     Raises:
         RecordError: the file is no JSON list.
     """
-    try:
-        parses = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise RecordError(str(path), f"not JSON ({error})", "a list of parsed sentences") from None
-    if not isinstance(parses, list):
-        raise RecordError(str(path), f"a JSON {type(parses).__name__}", "a list of parsed sentences")
-    return parses
-
-
-class ParseBook:
-    """Finds the parse of each sentence: the one with its tokens, else the one at its place if that is much alike."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.parses = read_parses(path)
+        self.parses = read_list(path, "a list of parsed sentences")
         self.by_tokens: dict[str, list[int]] = defaultdict(list)
         for number, parse in enumerate(self.parses):
             if is_parse(parse):  # else it is reported at the sentence that needs it, by find()

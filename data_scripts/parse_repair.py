@@ -12,6 +12,7 @@ tokens, and cut some sentences in several, whose numbering starts again at 1. Th
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -47,8 +48,7 @@ def read_arcs(tokens: Sequence[str], arcs: Sequence[Sequence]) -> Parse:
         if arc[0].lower() == "root" or not sentences:
             sentences.append([])
         sentences[-1].append(arc)
-    heads: list[int] = []
-    deprels: list[str] = []
+    heads, deprels = list[int](), list[str]()
     for sentence in sentences:
         size, offset = len(sentence), len(heads)
         by_word = sorted(sentence, key=lambda arc: arc[2])
@@ -75,11 +75,10 @@ def align(tokens: Sequence[str], parser_tokens: Sequence[str]) -> list[int]:
         return list(range(len(tokens)))
     theirs, their_owner = _characters(parser_tokens)
     ours, our_owner = _characters(tokens)
-    votes: list[dict[int, int]] = [{} for _ in parser_tokens]
+    votes: list[Counter[int]] = [Counter() for _ in parser_tokens]
     for block in SequenceMatcher(None, theirs, ours, autojunk=False).get_matching_blocks():
         for step in range(block.size):
-            ballot, token = votes[their_owner[block.a + step]], our_owner[block.b + step]
-            ballot[token] = ballot.get(token, 0) + 1
+            votes[their_owner[block.a + step]][our_owner[block.b + step]] += 1
     return [max(ballot, key=lambda token: ballot[token]) if ballot else -1 for ballot in votes]
 
 

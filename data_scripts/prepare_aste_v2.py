@@ -22,14 +22,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from d2e2s.data_scripts.aste_lines import LineReader, add_line_options, numbered_lines, parse_line
+from d2e2s.data_scripts.aste_lines import LineReader, add_line_options, parse_line
 from d2e2s.data_scripts.command import exit_code
 from d2e2s.data_scripts.overlap import sentences, split_file, without
 from d2e2s.data_scripts.parse_book import ParseBook, told_triplets
 from d2e2s.data_scripts.parse_repair import literal_heads, read_arcs, transfer
 from d2e2s.data_scripts.prepared import SPLITS, PreparedSet, SplitReport, flat, write_sets
 from d2e2s.data_scripts.public_sets import ABOUT_ASTE_V2, ASTE_V2, PARSES_URL, TEXT_SETS, download
-from d2e2s.data_scripts.records import Record, RecordError, read_records, validate_record
+from d2e2s.data_scripts.records import Record, RecordError, read_records, utf8_lines, validate_record
 
 __all__ = ["ParseBook", "parse_line", "prepare"]
 PARSE_FILE = "{split}_dep_triple_polarity_result.json"
@@ -87,7 +87,7 @@ def read_split(
     """
     book, report, records = ParseBook(parses), ParsedReport(), list[Record]()
     read_line = LineReader(options, report)
-    for number, line in numbered_lines(text):
+    for number, line in utf8_lines(text):
         key, place = f"{name}-{split}-{number}", f"{text}:{number}"
         try:
             found = read_line(line, key, place)

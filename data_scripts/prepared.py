@@ -98,10 +98,8 @@ def write_sets(sets: Sequence[PreparedSet], folder: Path, suffix: str, arguments
     shared = shared_sentences({f"{each.name}/{split}": rows for each in sets for split, rows in each.records.items()})
     for each in sets:
         if not any(each.records.values()):
-            faults = [fault for report in each.reports.values() for fault in report.faults]
-            raise RecordError(
-                each.name, "no sentence is left", f"some; the first fault: {faults[0] if faults else '-'}"
-            )
+            first = next((fault for report in each.reports.values() for fault in report.faults), "-")
+            raise RecordError(each.name, "no sentence is left", f"some; the first fault: {first}")
     for each in sets:
         place = folder / each.name if len(sets) > 1 else folder
         for split, records in each.records.items():
