@@ -183,5 +183,4 @@ def parse_arguments(description: str, argv: Sequence[str] | None = None) -> argp
 
 def main(read: Reader, description: str, argv: Sequence[str] | None = None) -> int:
     """The command of a reader: 0, or 2 after one line on the first fault."""
-    options = parse_arguments(description, argv)
-    return exit_code(lambda: convert(read, options))
+    return exit_code(lambda: convert(read, parse_arguments(description, argv)))

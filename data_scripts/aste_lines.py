@@ -15,6 +15,7 @@ import ast
 import warnings
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from d2e2s.data_scripts.prepared import SplitReport
@@ -22,12 +23,7 @@ from d2e2s.data_scripts.records import SENTIMENTS, RecordError
 
 ROLES = ("aspect", "opinion")
 LINE_FORM = "sentence####[([aspect word indices], [opinion word indices], 'POS' | 'NEG' | 'NEU'), ...]"
-SENTIMENT_WORDS = {
-    "positive": "POS",
-    "negative": "NEG",
-    "neutral": "NEU",
-    **{name.lower(): name for name in SENTIMENTS},
-}
+SENTIMENT_WORDS = {name.lower(): name for name in SENTIMENTS} | dict(positive="POS", negative="NEG", neutral="NEU")
 
 
 class Line(NamedTuple):
@@ -204,10 +200,16 @@ def add_implicit_option(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--implicit", choices=["stop", "drop", "skip", "unknown"], default=default, help=how)
 
 
-def add_line_options(parser: argparse.ArgumentParser, implicit: str, on_error: str, unknown: bool) -> None:
-    """The options of `LineReader`, with their defaults; `unknown` is a choice of `on_error` or is not."""
+def add_set_options(parser: argparse.ArgumentParser, implicit: str, on_error: str, unknown: bool) -> None:
+    """Where a set of such lines goes, and the options of `LineReader`, with defaults of two; `unknown` is a choice of
+    `on_error` or is not.
+    """
+    add = parser.add_argument
+    add("--output_dir", type=Path, required=True, help="written to; OUT/NAME with several sets")
+    add("--format", choices=["jsonl", "parquet"], default="jsonl", help="of the records (default: jsonl)")
+    add("--allow_unverified", action="store_true", help="download also files without a known checksum (16res)")
+    add("--max_span_width", type=int, default=8, help="wider spans are listed (default: 8)")
     add_implicit_option(parser, implicit)
     how = "skip lists the sentence and leaves it out" + "; unknown lists it and writes it with triplets: null" * unknown
-    choices = ["stop", "skip", *["unknown"] * unknown]
-    parser.add_argument("--on_error", choices=choices, default=on_error, help=how)
-    parser.add_argument("--sentiments", nargs="+", default=[], metavar="LABEL", help="further ones, such as conflict")
+    add("--on_error", choices=["stop", "skip", *["unknown"] * unknown], default=on_error, help=how)
+    add("--sentiments", nargs="+", default=[], metavar="LABEL", help="further ones, such as conflict")

@@ -14,6 +14,8 @@ from d2e2s.data_scripts.documents import Document, Doubt, Fault, Link, Report, S
 from d2e2s.data_scripts.records import SENTIMENTS, Record
 from d2e2s.words_d2e2s import Word, WordSplitter, pack_words, split_sentences
 
+Pair = tuple[tuple[int, int], tuple[int, int]]  # the words [start, end) of an aspect and of an opinion
+
 
 class Place(NamedTuple):
     """A span as the words [start, end) of its document, and its role: aspect or opinion."""
@@ -174,11 +176,9 @@ class Converter:
 
     # Relations
 
-    def _pairs(
-        self, document: Document, places: dict[str, Place]
-    ) -> dict[tuple[tuple[int, int], tuple[int, int]], tuple[str, str]]:
+    def _pairs(self, document: Document, places: dict[str, Place]) -> dict[Pair, tuple[str, str]]:
         """Sentiment, and text for messages, of each pair of aspect and opinion words; each pair once, none with two."""
-        pairs: dict[tuple[tuple[int, int], tuple[int, int]], tuple[str, str]] = {}
+        pairs: dict[Pair, tuple[str, str]] = {}
         contradictory = set()
         for link in document.links:
             try:

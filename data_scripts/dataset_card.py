@@ -49,11 +49,18 @@ def write_dataset_card(
     Raises:
         OSError: it cannot be written.
     """
-    files = {split: f"{split}.{suffix}" for split in splits}
-    card = f"---\n{_metadata(title, files, splits, licence, language).to_yaml()}\n---\n\n" + "\n\n".join(
-        [f"# {title}", about, FORM, _figures(splits)]
+    files = [{"split": HUB_SPLITS[split], "path": f"{split}.{suffix}"} for split in splits]
+    metadata = DatasetCardData(
+        pretty_name=title,
+        license=licence,
+        language=language,
+        task_categories=["token-classification"],
+        tags=[TASK],
+        size_categories=_size(sum(map(len, splits.values()))),
+        configs=[{"config_name": "default", "data_files": files}],
     )
-    return write_marked(folder / "README.md", card)
+    parts = [f"---\n{metadata.to_yaml()}\n---", f"# {title}", about, FORM, _figures(splits)]
+    return write_marked(folder / "README.md", "\n\n".join(parts))
 
 
 def read_dataset_card(folder: Path) -> dict[str, Any]:
@@ -66,25 +73,9 @@ def read_dataset_card(folder: Path) -> dict[str, Any]:
     try:
         data = DatasetCard.load(path).data if path.is_file() else DatasetCardData()
     except (yaml.YAMLError, ValueError) as error:
-        raise UserError(
-            f"{path}: unreadable metadata ({' '.join(str(error).split())}); repair its first lines"
-        ) from None
+        what = " ".join(str(error).split())
+        raise UserError(f"{path}: unreadable metadata ({what}); repair its first lines") from None
     return {"licence": data.license, "language": data.language}
-
-
-def _metadata(
-    title: str, files: Mapping[str, str], splits: Mapping[str, Sequence[Record]], licence: str, language: str | None
-) -> DatasetCardData:
-    data_files = [{"split": HUB_SPLITS[split], "path": file} for split, file in files.items()]
-    return DatasetCardData(
-        pretty_name=title,
-        license=licence,
-        language=language,
-        task_categories=["token-classification"],
-        tags=[TASK],
-        size_categories=_size(sum(map(len, splits.values()))),
-        configs=[{"config_name": "default", "data_files": data_files}],
-    )
 
 
 def _size(sentences: int) -> str:
@@ -115,7 +106,6 @@ def counts(records: Sequence[Record]) -> Counter[str]:
     found["sentences"], found["triplets"] = len(records), len(triplets)
     found["without a triplet"] = sum(record["triplets"] == [] for record in records)
     found["triplets not known"] = sum(not is_labelled(record) for record in records)
-    found["with a term of several words"] = sum(
-        any(end - start > 1 for start, end in (triplet["aspect"], triplet["opinion"])) for triplet in triplets
-    )
+    widths = [[end - start for start, end in (triplet["aspect"], triplet["opinion"])] for triplet in triplets]
+    found["with a term of several words"] = sum(max(pair) > 1 for pair in widths)
     return found

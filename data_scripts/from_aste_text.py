@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
-from d2e2s.data_scripts.aste_lines import Line, LineReader, add_line_options, is_inside
+from d2e2s.data_scripts.aste_lines import Line, LineReader, add_set_options, is_inside
 from d2e2s.data_scripts.command import exit_code
 from d2e2s.data_scripts.dataset_card import UNKNOWN_LICENCE
 from d2e2s.data_scripts.prepared import SPLITS, PreparedSet, SplitReport, write_sets
@@ -175,12 +175,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--input", nargs="+", type=Path, default=[], help="text files, or folders of them")
     how = "public sets to download, see below; dmaste is all domains"
     add("--name", nargs="+", default=[], metavar="SET", help=how)
-    add("--output_dir", type=Path, required=True, help="written to; OUT/NAME with several sets")
-    add("--format", choices=["jsonl", "parquet"], default="jsonl", help="of the records (default: jsonl)")
-    add_line_options(parser, implicit="drop", on_error="skip", unknown=True)
+    add_set_options(parser, implicit="drop", on_error="skip", unknown=True)
     add("--max_words", type=int, default=128, help="longer texts are cut between sentences (default: 128)")
-    add("--max_span_width", type=int, default=8, help="wider spans are listed (default: 8)")
-    add("--allow_unverified", action="store_true", help="download also files without a known checksum (16res)")
     how = "of --input, for its card, as the Hub names it; public sets have theirs"
     add("--license", default=UNKNOWN_LICENCE, help=how)
     add("--language", help="of --input, for its card: two letters")

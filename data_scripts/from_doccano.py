@@ -58,16 +58,14 @@ def _document(line: str, where: str, number: int, text_column: str) -> Document:
 
 def _span(entity: Any, where: str) -> tuple[str, Span]:
     key = member(entity, "id", (int, str), where, "an entity with its id")
-    start, end = (
-        member(entity, f"{name}_offset", int, where, "an entity with its offsets") for name in ("start", "end")
-    )
+    expected = "an entity with its offsets"
+    start, end = (member(entity, f"{name}_offset", int, where, expected) for name in ("start", "end"))
     return str(key), Span(start, end, [member(entity, "label", str, where, "an entity with its label")])
 
 
 def _link(relation: Any, where: str) -> Link:
-    source, target = (
-        member(relation, f"{name}_id", (int, str), where, "the id of an entity") for name in ("from", "to")
-    )
+    expected = "the id of an entity"
+    source, target = (member(relation, f"{name}_id", (int, str), where, expected) for name in ("from", "to"))
     return Link(str(source), str(target), [member(relation, "type", str, where, "a relation with its type")])
 
 
@@ -83,9 +81,7 @@ def realigned(document: Document, report: Report) -> Document:
     for counted, place in places.items():
         if not all(0 <= span.start < span.end <= len(place) for span in spans.values()):
             continue
-        moved = {
-            key: span._replace(start=place[span.start], end=place[span.end - 1] + 1) for key, span in spans.items()
-        }
+        moved = {key: s._replace(start=place[s.start], end=place[s.end - 1] + 1) for key, s in spans.items()}
         found = sum(off_borders(text, *span[:2]) for span in moved.values())
         if found < fewest:
             what = f"{fewest} of {len(spans)} spans begin or end inside a word, {found} if a line end is {counted}"

@@ -146,8 +146,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = parse_arguments(argv)
-    return exit_code(lambda: convert(read_strings, options))
+    return exit_code(lambda: convert(read_strings, parse_arguments(argv)))
 
 
 if __name__ == "__main__":

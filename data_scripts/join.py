@@ -115,8 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--output_dir", type=Path, required=True, help="gets the split, report.json and a card")
     add("--split", choices=["train", "dev", "test"], default="train", help="to read of folders, and write")
     add("--format", choices=["jsonl", "parquet"], default="jsonl", help="of the records")
-    options = parser.parse_args(argv)
-    return exit_code(lambda: write_joined(options))
+    return exit_code(lambda: write_joined(parser.parse_args(argv)))
 
 
 def write_joined(options: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +95,7 @@ def stanza_trees(sentences: Sequence[Words], name: str, batch_size: int) -> Iter
             yield [word.head for word in parsed.words], [word.deprel for word in parsed.words]
 
 
-PARSERS: dict[str, Callable[[Sequence[Words], str, int], Iterator[Tree]]] = {
-    "spacy": spacy_trees,
-    "stanza": stanza_trees,
-}
+PARSERS = {"spacy": spacy_trees, "stanza": stanza_trees}
 
 
 def _package(name: str, extra: str) -> Any:
@@ -114,8 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="the same records with heads and deprels")
     parser.add_argument("--parser", required=True, help="spacy:PIPELINE or stanza:LANGUAGE: spacy:en_core_web_sm")
     parser.add_argument("--batch_size", type=int, default=64, help="sentences parsed at a time (default: 64)")
-    options = parser.parse_args(argv)
-    return exit_code(lambda: parse_file(options))
+    return exit_code(lambda: parse_file(parser.parse_args(argv)))
 
 
 def parse_file(options: argparse.Namespace) -> None:

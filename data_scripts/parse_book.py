@@ -65,9 +65,7 @@ def is_parse(parse: Any) -> bool:
 def told_triplets(parse: dict) -> list[tuple[int, int, int, int, str]] | None:
     """The triplets of a D2E2S record, None where it does not tell them."""
     try:
-        spans = [(entity["start"], entity["end"]) for entity in parse["entities"]]
-        return sorted(
-            {(*spans[pair["head"]], *spans[pair["tail"]], pair["type"][:3].upper()) for pair in parse["sentiments"]}
-        )
+        spans, pairs = [(entity["start"], entity["end"]) for entity in parse["entities"]], parse["sentiments"]
+        return sorted({(*spans[pair["head"]], *spans[pair["tail"]], pair["type"][:3].upper()) for pair in pairs})
     except (KeyError, TypeError, IndexError, AttributeError):
         return None

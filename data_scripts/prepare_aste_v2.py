@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from d2e2s.data_scripts.aste_lines import LineReader, add_line_options, parse_line
+from d2e2s.data_scripts.aste_lines import LineReader, add_set_options, parse_line
 from d2e2s.data_scripts.command import exit_code
 from d2e2s.data_scripts.overlap import sentences, split_file, without
 from d2e2s.data_scripts.parse_book import ParseBook, told_triplets
@@ -188,17 +188,13 @@ def prepare(options: argparse.Namespace) -> None:
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    description = "ASTE-Data-V2 and D2E2S parses to records, with repaired trees and a report."
-    parser = argparse.ArgumentParser(description=description)
+    how = "ASTE-Data-V2 and D2E2S parses to records, with repaired trees and a report."
+    parser = argparse.ArgumentParser(description=how)
     add = parser.add_argument
     add("--name", nargs="+", required=True, help=f"sets to prepare, such as {', '.join(ASTE_V2)}")
     add("--text_dir", type=Path, help="folder with train_triplets.txt and the others (default: download)")
     add("--parse_dir", type=Path, help="folder with the D2E2S JSON files (default: download)")
-    add("--output_dir", type=Path, required=True, help="written to; OUT/NAME with several names")
-    add("--allow_unverified", action="store_true", help="download also files without a known checksum (16res)")
-    add("--format", choices=["jsonl", "parquet"], default="jsonl")
-    add("--max_span_width", type=int, default=8, help="longer spans are listed (default: 8)")
-    add_line_options(parser, implicit="stop", on_error="stop", unknown=False)
+    add_set_options(parser, implicit="stop", on_error="stop", unknown=False)
     add("--no_repair", action="store_true", help="arcs as they stand, to measure the repair")
     how = "drop from train what stands in dev or test of that set, and from dev what stands in its test"
     add("--exclude_shared_with", nargs="+", type=Path, default=[], metavar="PREPARED_DIR", help=how)
@@ -207,14 +203,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f"--name {' '.join(options.name)}: a name twice; expected each set once")
     unknown = [name for name in options.name if name not in ASTE_V2]
     if unknown and not (options.text_dir and options.parse_dir):
-        known = ", ".join(ASTE_V2)
-        parser.error(f"--name {unknown[0]}: only {known} can be downloaded; pass --text_dir and --parse_dir")
+        what = f"--name {unknown[0]}: only {', '.join(ASTE_V2)} can be downloaded"
+        parser.error(f"{what}; pass --text_dir and --parse_dir")
     return options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = parse_arguments(argv)
-    return exit_code(lambda: prepare(options))
+    return exit_code(lambda: prepare(parse_arguments(argv)))
 
 
 if __name__ == "__main__":

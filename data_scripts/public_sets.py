@@ -104,14 +104,12 @@ def download(folder: str, file: str, url: str, instead: str, allow_unverified: b
         FileNotFoundError: it cannot be had, is another file than the one known, or has no known sum.
     """
     pin = SHA256.get(f"{folder}/{file}")
-    if pin is None and not allow_unverified:
-        raise FileNotFoundError(
-            f"{folder}/{file}: no checksum is known for this file, so it is not downloaded; {instead}, or pass "
-            "--allow_unverified to use it as downloaded"
-        )
     if pin is None:
-        warning = f"{folder}/{file}: no checksum is known for this file, so it is used as downloaded"
-        print(f"WARNING: {warning}", file=sys.stderr)
+        what = f"{folder}/{file}: no checksum is known for this file, so it is"
+        if not allow_unverified:
+            instead += ", or pass --allow_unverified to use it as downloaded"
+            raise FileNotFoundError(f"{what} not downloaded; {instead}")
+        print(f"WARNING: {what} used as downloaded", file=sys.stderr)
     try:
         import pooch
     except ImportError:

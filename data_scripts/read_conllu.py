@@ -116,8 +116,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--documents", metavar="PREFIX", help="only documents whose ids begin with this, by id")
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--keep_subtypes", action="store_true", help="nmod:poss stays nmod:poss")
-    options = parser.parse_args(argv)
-    return exit_code(lambda: convert(options))
+    return exit_code(lambda: convert(parser.parse_args(argv)))
 
 
 def convert(options: argparse.Namespace) -> None:

@@ -29,19 +29,14 @@ from d2e2s.labels_d2e2s import SENTIMENTS
 
 Record = dict[str, Any]
 
+SPAN = List(Value("int64"), length=2)
 FEATURES = Features(
     {
         "id": Value("string"),
         "tokens": List(Value("string")),
         "heads": List(Value("int64")),
         "deprels": List(Value("string")),
-        "triplets": List(
-            {
-                "aspect": List(Value("int64"), length=2),
-                "opinion": List(Value("int64"), length=2),
-                "sentiment": Value("string"),
-            }
-        ),
+        "triplets": List({"aspect": SPAN, "opinion": SPAN, "sentiment": Value("string")}),
     }
 )
 
@@ -123,12 +118,10 @@ def _check_tree(record: Record, where: str) -> None:
             raise RecordError(where, f"{name} is {values!r}", f"a list of {kind.__name__}")
         if len(values) != length:
             raise RecordError(where, f"{len(values)} {name} for {length} tokens", "one for each token")
-    if heads is None:
-        return
-    for word, head in enumerate(heads, start=1):
+    for word, head in enumerate(heads or [], start=1):
         if not 0 <= head <= length:
             raise RecordError(where, f"head {head} of word {word} is out of range", f"0 (root) to {length}")
-    if cycle := unrooted_words(heads):
+    if cycle := unrooted_words(heads or []):
         words = ", ".join(str(word + 1) for word in cycle)
         raise RecordError(where, f"words {words} hang on a cycle", "every word to reach the root 0")
 
