@@ -9,8 +9,6 @@ The sides take turns in one process, on the same texts. F1 is that of all files 
 alone; it says how near a side comes to float32, not how good the model is.
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 from collections.abc import Mapping, Sequence

@@ -7,8 +7,6 @@ writes a file of counts for each `report.json` that `prepare_aste_v2.py` left be
 `--out` as tables between the page's `data` marks.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

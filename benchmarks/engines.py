@@ -11,8 +11,6 @@ at which the files were written. The overhead of a side is the median, over the 
 its own, less one.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

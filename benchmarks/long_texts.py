@@ -8,8 +8,6 @@ telephones. A triplet is found again where aspect, opinion (to the character) an
 `--window_words 0` the text is read as far as the encoder's window goes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

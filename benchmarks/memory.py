@@ -1,7 +1,5 @@
 """Peak memory of training, in a process of its own; prints JSON. Run by `benchmarks.speed`, with its options."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 

@@ -14,8 +14,6 @@ is not. Beside it, where `torch.compile` would break the graph of all this; at a
 passed over.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections import Counter

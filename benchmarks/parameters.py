@@ -6,8 +6,6 @@
 writes the counts as JSON, and as a table between the page's `parameters` marks.
 """
 
-from __future__ import annotations
-
 from typing import Any, get_args
 
 import torch

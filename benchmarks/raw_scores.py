@@ -7,8 +7,6 @@ The gold is a JSONL file, each line a `text` with triplets in characters, as the
 each, the sentiment is equal, and no triplet counts twice. A text is right if all of it is by overlap.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Callable, Iterable, Sequence

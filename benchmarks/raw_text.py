@@ -1,7 +1,5 @@
 """The way from raw text to triplets, by its steps."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from contextlib import ExitStack

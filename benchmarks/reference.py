@@ -7,8 +7,6 @@ fast formulation to it; the benchmarks measure what the fast one saves.
 Shapes: B sentences, W words, N = W + 1 nodes, D the encoder's width, C the graphs', P the classifiers', Q spans.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

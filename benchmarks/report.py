@@ -1,7 +1,5 @@
 """What every benchmark has in common: its options, results as JSON files, and tables of them in pages of the docs."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@ Runs that differ only in their seed share a row: mean and standard deviation of 
 shows everything.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable
 from pathlib import Path

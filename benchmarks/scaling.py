@@ -6,8 +6,6 @@
 Sentences of a given length are the file's, joined and cut. `behind` is the model less the encoder.
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import math

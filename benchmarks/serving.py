@@ -9,8 +9,6 @@ answer is wrong if its triplets are not the pipeline's, scores to 0.001. After t
 under the same load. The clients take their share of the same processor.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import itertools

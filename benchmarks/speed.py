@@ -6,8 +6,6 @@
 writes medians, ratios with their spread and peak memory as JSON, and the page's tables.
 """
 
-from __future__ import annotations
-
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence

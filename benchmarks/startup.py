@@ -6,8 +6,6 @@ writes and prints the ratio of each one's median time to that of `python -c "imp
 that of a process of its own, from its start to its end, on a CPU.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Sequence

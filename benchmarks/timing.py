@@ -1,7 +1,5 @@
 """Times of several sides of a comparison, taken in turns on the same work, and what they were taken on."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -1,7 +1,5 @@
 """The work that is measured: records, batches, models, a training step, an evaluation."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager

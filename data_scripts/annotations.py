@@ -5,8 +5,6 @@ records of one, and `main` does the rest: splits, files and report. Nothing is l
 `report.json`.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random

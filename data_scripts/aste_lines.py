@@ -8,8 +8,6 @@ sub-domain, gives the first and the last of them, and `[-1]` for a term that is 
 are `POS`, `NEG`, `NEU` or words for them.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import warnings

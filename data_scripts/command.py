@@ -1,7 +1,5 @@
 """What the commands of this folder have in common: one line for what a person can mend, and exit code 2."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """One annotated text to records: characters to words, texts to sentences, relations to triplets."""
 
-from __future__ import annotations
-
 import argparse
 from bisect import bisect_left, bisect_right
 from collections import defaultdict

@@ -4,8 +4,6 @@ The card makes `load_dataset(FOLDER)` find the splits, locally and on the Hub, a
 trained on.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Annotated texts as a reader of exports gives them, and what it found on the way."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files that appear whole or not at all, their checksums, and texts that a person may take over."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -15,8 +15,6 @@ between its sentences; a triplet that this would cut in two is left out and list
 Several sets are written to `OUTPUT_DIR/NAME`, each with `report.json` and a card; `join.py` makes one set of them.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys

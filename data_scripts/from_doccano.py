@@ -13,8 +13,6 @@ The export has no text of a span to compare: where spans begin or end inside wor
 text is counted as one character more or less, as Windows and browsers differ in it, they are moved, with a finding.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator, Sequence

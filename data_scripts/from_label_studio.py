@@ -10,8 +10,6 @@ Of several annotations of a task one is used: the ground truth, else the newest;
 Tasks without an annotation are left out; an annotation without any span is a text that has no triplet.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator, Sequence

@@ -17,8 +17,6 @@ that is not found is a fault: its sentence is left out and listed (see `--on_err
 `--implicit`.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import re

@@ -9,8 +9,6 @@ capitals do not count. Writes `train.jsonl`, `report.json` with the ids of what 
 sources and their licences.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

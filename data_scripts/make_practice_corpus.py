@@ -12,8 +12,6 @@ have triplets and no trees. Their words and templates stand in `practice_grammar
     is@1             agrees with aspect 1
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import re

@@ -3,8 +3,6 @@
 Spaces and capitals do not count: another set may have split the same review in another way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path

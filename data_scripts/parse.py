@@ -12,8 +12,6 @@ a pipeline (`spacy:path/to/pipeline`). Relations are the parser's own: spaCy's E
 Universal Dependencies.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import sys

@@ -1,7 +1,5 @@
 """The dependency files of D2E2S: which parse belongs to a sentence, and which triplets it tells."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from difflib import SequenceMatcher
 from pathlib import Path

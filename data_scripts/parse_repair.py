@@ -9,8 +9,6 @@ tokens, and cut some sentences in several, whose numbering starts again at 1. Th
    falls along the new heads and no cycle can arise; a token that the parser dropped hangs on its neighbour.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence

@@ -13,8 +13,6 @@ Data: Xu et al. 2020, "Position-Aware Tagging for Aspect Sentiment Triplet Extra
 "Dual Encoder: Exploiting the Potential of Syntactic and Semantic for Aspect Sentiment Triplet Extraction" (parses).
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A prepared set as it is written: records of each split, `report.json` with what was found, and the card."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence

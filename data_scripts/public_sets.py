@@ -4,8 +4,6 @@ Files are downloaded once and kept in the user's cache. `public_sets.sha256` say
 known sum, such as those of 16res, is downloaded on demand only.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ Splits by document, in order: the first 80 % of the documents are train, the nex
 Format: https://universaldependencies.org/format.html
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys

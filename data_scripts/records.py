@@ -12,8 +12,6 @@ sentiment is any label: POS, NEG and NEU, or those of the data. `triplets` is nu
 sentence trains the parser only and is left out of scoring.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path

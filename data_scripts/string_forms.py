@@ -1,7 +1,5 @@
 """The forms of sets that give aspects and opinions as strings, or as word indices: lines, JSON objects, tables."""
 
-from __future__ import annotations
-
 import argparse
 import csv
 import io

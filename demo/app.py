@@ -3,8 +3,6 @@
 d2e2s demo --model outputs/14res --port 7860
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import tempfile
