@@ -9,8 +9,6 @@ wants, one to three. Every run is the command `d2e2s predict`, in a process with
 processes are forks of one that has the libraries loaded, so that kills hit the work, not the imports.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import multiprocessing
@@ -25,7 +23,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import torch
@@ -161,7 +159,7 @@ class Run:
                 seen.append((round(self.seconds(), 2), round(megabytes, 1)))
         return any(process.is_alive() for process in self._processes)
 
-    def finish(self) -> Run:
+    def finish(self) -> Self:
         """Wait for the end.
 
         Raises:

@@ -137,11 +137,10 @@ class NoLSTM(nn.Module):
 
 def build(work: Workload, **config: Any) -> D2E2SForTripletExtraction:
     """A model on the meta device without its encoder."""
-    encoder_config = AutoConfig.from_pretrained(work.encoder)
+    config["encoder_config"] = AutoConfig.from_pretrained(work.encoder)
+    config["deprel_labels"] = work.processor.deprel_labels
     with torch.device("meta"):
-        model = D2E2SForTripletExtraction(
-            D2E2SConfig(encoder_config=encoder_config, deprel_labels=work.processor.deprel_labels, **config)
-        )
+        model = D2E2SForTripletExtraction(D2E2SConfig(**config))
     model.d2e2s.encoder = GivenEncoder(model.config.hidden_size)  # type: ignore[assignment]
     return model
 

@@ -20,6 +20,7 @@ from d2e2s.configuration_d2e2s import D2E2SConfig
 from d2e2s.modeling_d2e2s import D2E2SForTripletExtraction, D2E2SOutput
 from d2e2s.spans_d2e2s import WORDS_PER_CANDIDATE
 
+Inputs = Mapping[str, Tensor]
 Span = tuple[int, int]
 Gold = list[tuple[Span, Span, int]]  # aspect, opinion and sentiment of the triplets of a sentence
 Scored = list[tuple[float, tuple[int, ...]]]  # triplets with their scores
@@ -61,7 +62,7 @@ class Sentence:
         return self.features[self.spans.index(span)]
 
 
-def literal_forward(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tensor]) -> D2E2SOutput:
+def literal_forward(model: D2E2SForTripletExtraction, inputs: Inputs) -> D2E2SOutput:
     """What `model(**inputs)` returns, computed literally; works with autograd.
 
     Dropout behind the encoder is left out, so a model in training mode compares only with `dropout=0`. Where the fast
@@ -89,7 +90,7 @@ def literal_forward(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tenso
 # --- nodes: encoder, BiLSTM, graphs, fusion
 
 
-def literal_nodes(model: Layer, inputs: Mapping[str, Tensor]) -> list[Sentence]:
+def literal_nodes(model: Layer, inputs: Inputs) -> list[Sentence]:
     """The fused nodes of each sentence."""
     names = ("input_ids", "attention_mask", "token_type_ids")
     pieces = model.encoder(**{name: inputs[name] for name in names if name in inputs}).last_hidden_state
@@ -508,9 +509,7 @@ def span_classes(sentence: Sentence) -> dict[Span, int]:
     return {aspect: 1 for aspect, _, _ in sentence.gold} | {opinion: 2 for _, opinion, _ in sentence.gold}
 
 
-def literal_losses(
-    model: D2E2SForTripletExtraction, inputs: Mapping[str, Tensor], sentences: list[Sentence]
-) -> dict[str, Tensor]:
+def literal_losses(model: D2E2SForTripletExtraction, inputs: Inputs, sentences: list[Sentence]) -> dict[str, Tensor]:
     """Each loss that is switched on, by its name, unweighted."""
     config, words = model.config, sum(sentence.length for sentence in sentences)
     losses = {
@@ -542,7 +541,7 @@ def summed_cross_entropy(logits: Tensor, targets: list[int]) -> Tensor:
     return F.cross_entropy(logits, torch.tensor(targets, device=logits.device), reduction="sum")
 
 
-def parser_loss(model: D2E2SForTripletExtraction, inputs: Mapping[str, Tensor], sentences: list[Sentence]) -> Tensor:
+def parser_loss(model: D2E2SForTripletExtraction, inputs: Inputs, sentences: list[Sentence]) -> Tensor:
     """Mean over the words with a known head, plus the mean over those with a known relation to it."""
     parser: Layer = model.d2e2s.parser
     arcs, relations = [], []

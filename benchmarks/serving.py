@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,18 +149,16 @@ def measure(
     wanted = extract(list(texts))
     rates, own, asked, sizes = [], [], list[Asked](), list[float]()
     with server(options.model, replicas, options.threads) as (process, address):
-        asyncio.run(ask(address, texts, options.clients, 5))  # not counted
+        load = partial(ask, address, texts, options.clients)
+        asyncio.run(load(5))  # not counted
         for _ in range(options.rounds):
             begin = time.perf_counter()
             extract(list(texts))
             own.append(len(texts) / (time.perf_counter() - begin))
-            found = asyncio.run(
-                ask(address, texts, options.clients, options.seconds, lambda: sizes.append(memory(process)))
-            )
+            found = asyncio.run(load(options.seconds, lambda: sizes.append(memory(process))))
             rates.append(sum(each.answer is not None for each in found) / (found[-1].answered - found[0].sent))
             asked += found
-        kill = kill_each(process, options.seconds)
-        killed = asyncio.run(ask(address, texts, options.clients, options.seconds, kill))
+        killed = asyncio.run(load(options.seconds, kill_each(process, options.seconds)))
     waits = statistics.quantiles([each.answered - each.sent for each in asked], n=100)
     answered = [each for each in [*asked, *killed] if each.answer is not None]
     times = sorted(each.answered for each in killed if each.answer is not None)

@@ -174,9 +174,8 @@ def variant_table(result: Mapping[str, Any]) -> str:
         rows.append(("literal formulation", *literal, "", "", ""))
     seconds = result["sentences_per_second"]["evaluate_bare"]
     rows.append(("bare encoder", "1", "1", "", f"{seconds:.0f}", peak_of(result, BARE)))
-    return markdown_table(
-        ("", "training step", "evaluation, file order", "grouped", "sentences a second", "peak memory"), rows
-    )
+    header = ("", "training step", "evaluation, file order", "grouped", "sentences a second", "peak memory")
+    return markdown_table(header, rows)
 
 
 def steps_table(result: Mapping[str, Any]) -> str:

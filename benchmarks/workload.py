@@ -22,6 +22,7 @@ from .report import option_parser
 
 Record = dict[str, Any]
 Batch = Mapping[str, Tensor]
+Step = Callable[[Batch], None]
 ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 # Each fusion with the semantic network that it is compared with in the literature.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -121,9 +122,6 @@ class Workload:
 
 def encoder_inputs(batch: Batch) -> dict[str, Tensor]:
     return {name: batch[name] for name in ENCODER_INPUTS if name in batch}
-
-
-Step = Callable[[Batch], None]
 
 
 def bare_step(work: Workload) -> Step:
