@@ -99,6 +99,7 @@ def convert(read: Reader, options: argparse.Namespace) -> None:
     for split, rows in records.items():
         write_records(paths[split], rows)
     names = columns([row for rows in records.values() for row in rows])
+    kinds = sorted({kind for kind, _ in report.findings})
     content = {
         "input": options.input.name,
         "word_splitter": options.word_splitter,
@@ -107,7 +108,7 @@ def convert(read: Reader, options: argparse.Namespace) -> None:
             split: {"documents": len(splits[split])} | {name.replace(" ", "_"): counts(rows)[name] for name in names}
             for split, rows in records.items()
         },
-        "findings": _by_kind(report),
+        "findings": {kind: [entry for its, entry in report.findings if its == kind] for kind in kinds},
     }
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     write_text(options.output_dir / "report.json", without_surrogates(text))
@@ -115,13 +116,6 @@ def convert(read: Reader, options: argparse.Namespace) -> None:
     name, licence, language = folder.resolve().name, options.license, options.language
     write_dataset_card(folder, name, about, records, licence, language, options.format)
     _print(content, folder)
-
-
-def _by_kind(report: Report) -> dict[str, list[dict[str, str]]]:
-    findings: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for kind, entry in report.findings:
-        findings[kind].append(entry)
-    return dict(sorted(findings.items()))
 
 
 def _print(content: dict[str, Any], folder: Path) -> None:

@@ -199,9 +199,7 @@ def add_implicit_option(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def add_set_options(parser: argparse.ArgumentParser, implicit: str, on_error: str, unknown: bool) -> None:
-    """Where a set of such lines goes, and the options of `LineReader`, with defaults of two; `unknown` is a choice of
-    `on_error` or is not.
-    """
+    """Where a set goes, and the options of `LineReader`, with two defaults; `unknown`: whether `on_error` has it."""
     add = parser.add_argument
     add("--output_dir", type=Path, required=True, help="written to; OUT/NAME with several sets")
     add("--format", choices=["jsonl", "parquet"], default="jsonl", help="of the records (default: jsonl)")

@@ -58,10 +58,9 @@ def read_split(name: str, split: str, path: Path, options: argparse.Namespace) -
             parts = list(cut(key, read_line(line, key, place), options, report))
             for record in parts:
                 validate_record(record, place)
+            records += parts
         except RecordError as error:
             report.fault(error, options.on_error)
-            continue
-        records += parts
     report.describe(records, options.max_span_width)
     return records, report
 

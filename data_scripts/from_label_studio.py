@@ -38,12 +38,10 @@ def _documents(path: Path, tasks: list[Any], text_column: str, report: Report) -
     for number, task in enumerate(tasks, start=1):
         name = str(task.get("id", number) if isinstance(task, dict) else number)
         try:
-            document = _document(task, f"{path}: task {name}", name, text_column, report)
+            if document := _document(task, f"{path}: task {name}", name, text_column, report):
+                yield document
         except RecordError as error:
             report.fault(name, "malformed", "", error)
-            continue
-        if document is not None:
-            yield document
 
 
 def _document(task: Any, where: str, name: str, text_column: str, report: Report) -> Document | None:

@@ -96,10 +96,7 @@ def common_licence(sources: Sequence[Source]) -> str:
 
 
 def card_text(sources: Sequence[Source]) -> str:
-    rows = []
-    for source in sources:
-        counts = (source.sentences, len(source.held_out), len(source.elsewhere))
-        rows.append([source.file, source.licence, *map(str, counts)])
+    rows = [[s.file, s.licence, *map(str, (s.sentences, len(s.held_out), len(s.elsewhere)))] for s in sources]
     table = as_table(["source", "licence", "sentences", "held out", "in another source"], rows)
     return f"Sentences of several sets, without those that are held out. The licence of each source holds:\n\n{table}"
 

@@ -61,9 +61,8 @@ class Grammar:
 
     def __init__(self, seed: int = SEED) -> None:
         grammar = yaml.safe_load(GRAMMAR.read_text(encoding="utf-8"))
-        self.trades: list[Trade] = [
-            {name: words.split(", ") for name, words in trade.items()} for trade in grammar["trades"].values()
-        ]
+        trades = grammar["trades"].values()
+        self.trades: list[Trade] = [{name: words.split(", ") for name, words in trade.items()} for trade in trades]
         self.words = {slot: words.split(", ") for slot, words in grammar["words"].items()}
         self.templates = {kind: text.splitlines() for kind, text in grammar["templates"].items()}
         self.rng = random.Random(seed)

@@ -15,8 +15,6 @@ one item without a slash. Items in capitals are slots, replaced by a phrase; a d
 So `the/det/2 A1/nsubj BE1/cop P1` is a clause with its tree and its triplet.
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import re
@@ -56,7 +54,7 @@ class Word:
 
     form: str
     deprel: str = "root"
-    head: Word | None = None
+    head: "Word | None" = None
 
 
 class Grammar:

@@ -186,8 +186,8 @@ def prepare(options: argparse.Namespace) -> None:
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    how = "ASTE-Data-V2 and D2E2S parses to records, with repaired trees and a report."
-    parser = argparse.ArgumentParser(description=how)
+    description = "ASTE-Data-V2 and D2E2S parses to records, with repaired trees and a report."
+    parser = argparse.ArgumentParser(description=description)
     add = parser.add_argument
     add("--name", nargs="+", required=True, help=f"sets to prepare, such as {', '.join(ASTE_V2)}")
     add("--text_dir", type=Path, help="folder with train_triplets.txt and the others (default: download)")

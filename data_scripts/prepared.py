@@ -102,13 +102,12 @@ def write_sets(sets: Sequence[PreparedSet], folder: Path, suffix: str, arguments
         place = folder / each.name if len(sets) > 1 else folder
         for split, records in each.records.items():
             write_records(place / f"{split}.{suffix}", records)
+        own = [entry for entry in shared if each.name in (entry[key].split("/")[0] for key in ("first", "second"))]
         content = {
             "name": each.name,
             "arguments": arguments,
             "splits": {split: asdict(report) for split, report in each.reports.items()},
-            "shared_sentences": [
-                entry for entry in shared if each.name in (entry["first"].split("/")[0], entry["second"].split("/")[0])
-            ],
+            "shared_sentences": own,
         }
         write_json(place / "report.json", content, indent=1)
         write_dataset_card(place, each.title, each.about, each.records, each.licence, each.language, suffix)

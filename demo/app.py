@@ -39,6 +39,7 @@ EXAMPLES = [
     ["The view is wonderful; the rooms are small and the breakfast is average.", ""],
 ]
 USUAL_TEXT_COLUMNS = (TEXT_COLUMN, "review", "sentence", "comment")
+HEADING = "# What do people say about what?\nAspects, opinions about them, and their sentiment, from raw text."
 MOST_ROWS = 5000
 THEME = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 STYLE = """
@@ -172,9 +173,7 @@ def columns_of(path: str | None) -> Any:
 def build(demo: Demo) -> gr.Blocks:
     """The app; its one public endpoint is `/extract`."""
     with gr.Blocks(title="D2E2S", analytics_enabled=False, delete_cache=(3600, 3600)) as app:
-        gr.Markdown(
-            "# What do people say about what?\nAspects, opinions about them, and their sentiment, from raw text."
-        )
+        gr.Markdown(HEADING)
         with gr.Row():
             threshold = round(demo.config.decision_threshold, 3)
             lowest = gr.Slider(0, 1, threshold, step=0.001, label="Lowest score", min_width=120, elem_id="threshold")
