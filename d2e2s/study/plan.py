@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..data_scripts.files import write_text
 from ..errors_d2e2s import UserError
 from ..evaluation.results import read_run, read_runs
 from ..evaluation.thresholds import Counts, micro_f1
-from ..training.config_files import parse_arguments
+from ..training.config_files import parse_arguments, read_yaml
 from .significance import read_counts
 
 WITHOUT_HEADS = "without_heads_of"
@@ -99,25 +98,22 @@ def read_study(path: Path) -> Study:
         FileNotFoundError: no such file.
         UserError: a block that is missing, unknown or not of the form that `d2e2s.study.runner` describes.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such configuration of a study")
+    blocks = _blocks(path)
     try:
-        return _study(_blocks(path))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        return _study(blocks)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
 
 
 def _blocks(path: Path) -> Values:
     """What a file says, and the one that it extends."""
-    blocks = yaml.safe_load(path.read_text(encoding="utf-8"))
+    blocks = read_yaml(path, "configuration of a study")
     if not isinstance(blocks, dict):
-        raise UserError("expected blocks such as base, rows, datasets and seeds")
+        raise UserError(f"{path}: expected blocks such as base, rows, datasets and seeds")
     if "extends" not in blocks:
         return blocks
     other = _blocks(path.parent / str(blocks.pop("extends")))
-    return {**other, **blocks, "base": {**other.get("base", {}), **_mapping("base", blocks.get("base", {}))}}
+    return {**other, **blocks, "base": {**other.get("base", {}), **_mapping(f"{path}: base", blocks.get("base", {}))}}
 
 
 def _study(blocks: Values) -> Study:
@@ -218,15 +214,10 @@ def parse_values(values: Values, words: Sequence[str] = ()) -> Any:
     Raises:
         UserError: arguments that do not fit.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "run.yaml"
-        write_yaml(path, values)
-        try:
-            return parse_arguments([str(path), *words])
-        except SystemExit:
-            raise UserError("a value of the wrong kind, see above") from None  # argparse has printed which
-        except ValueError as error:
-            raise UserError(str(error).replace(f"{path}: ", "")) from None
+    try:
+        return parse_arguments(words, values)
+    except SystemExit:
+        raise UserError("a value of the wrong kind, see above") from None  # argparse has printed which
 
 
 def write_yaml(path: Path, values: Values) -> None:

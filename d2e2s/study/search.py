@@ -16,21 +16,19 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import optuna
-import yaml
 from huggingface_hub.errors import StrictDataclassError
 from optuna.trial import TrialState
 
 from ..errors_d2e2s import UserError
 from ..evaluation.results import MODEL_FIELDS
 from ..training.arguments import TripletTrainingArguments
-from ..training.config_files import argument_name
+from ..training.config_files import argument_name, read_yaml
 from ..training.run import build_trainer as trainer_of
 from ..training.run import load_records, start
 from ..training.steps import DivergedError
@@ -50,12 +48,7 @@ def read_space(path: Path) -> tuple[Values, Values]:
     Raises:
         FileNotFoundError: no such file. UserError: it does not say what to search.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such configuration of a search")
-    try:
-        blocks = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    blocks = read_yaml(path, "configuration of a search")
     if not isinstance(blocks, dict) or set(blocks) != {"base", "space"}:
         raise UserError(f"{path}: expected the blocks base and space")
     if not all(isinstance(block, dict) and block for block in blocks.values()):
@@ -140,7 +133,7 @@ def search(arguments: Any, space: Values, trials: int, settings: Values) -> optu
     check_settings(found, settings, arguments.output_dir)
     done = len(found.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)))
     if done < trials:
-        with _without_a_best():
+        try:
             trainer.hyperparameter_search(
                 of_trial,
                 worth,
@@ -153,17 +146,10 @@ def search(arguments: Any, space: Values, trials: int, settings: Values) -> optu
                 load_if_exists=True,
                 sampler=optuna.samplers.TPESampler(seed=arguments.training.seed + done),
             )
+        except ValueError as error:  # it asks for the best trial, also where none came to its end, which is said later
+            if "Record does not exist" not in str(error):  # optuna's words
+                raise
     return open_study(arguments)
-
-
-@contextmanager
-def _without_a_best() -> Iterator[None]:
-    """The Trainer asks for the best trial, also where none came to its end, which is said later."""
-    try:
-        yield
-    except ValueError as error:
-        if "Record does not exist" not in str(error):  # optuna's words
-            raise
 
 
 def storage(arguments: Any) -> str:
@@ -206,11 +192,14 @@ def run(options: argparse.Namespace) -> None:
     found = search(arguments, space, options.trials, {**settings, "space": space})
     finished = sorted(found.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: -(trial.value or 0.0))
     for trial in finished:
-        print(f"{100 * (trial.value or 0.0):6.2f}  " + ", ".join(f"{k} {_short(v)}" for k, v in trial.params.items()))
+        values = (f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in trial.params.items())
+        print(f"{100 * (trial.value or 0.0):6.2f}  " + ", ".join(values))
     print(f"{len(finished)} of {len(found.trials)} trials came to their end; the others were bad ones, stopped early")
     if not finished:
         raise UserError(f"{arguments.output_dir}: no trial came to its end")
-    _write_best(arguments.output_dir, {**settings, **finished[0].params})
+    best, output = arguments.output_dir / BEST, {"do_train": True, "do_eval": True}
+    write_yaml(best, {**settings, **finished[0].params, **output, "output_dir": str(best.with_suffix(""))})
+    print(f"d2e2s train {best}")
 
 
 def said(arguments: Any, base: Values, words: Sequence[str]) -> Values:
@@ -221,17 +210,6 @@ def said(arguments: Any, base: Values, words: Sequence[str]) -> Values:
     names = [name if name in values else name.removeprefix("no_") for name in names]
     plain = {name: getattr(values[name], "value", values[name]) for name in names}  # of an Enum
     return {name: value for name, value in plain.items() if name not in (*FIXED, "output_dir")}
-
-
-def _write_best(folder: Path, values: Values) -> None:
-    """A configuration for `d2e2s train` with all that was said and found."""
-    output = {"do_train": True, "do_eval": True, "output_dir": str(folder / "best")}
-    write_yaml(folder / BEST, {**values, **output})
-    print(f"d2e2s train {folder / BEST}")
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

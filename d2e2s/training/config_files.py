@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import takewhile
 from pathlib import Path
@@ -20,11 +20,14 @@ from .arguments import Arguments, CommandTrainingArguments, ConfigArguments, Dat
 STARTS = {"encoder_name_or_path", "model_name_or_path", "ensemble_of"}
 
 
-def parse_arguments(argv: Sequence[str]) -> Arguments:
+def parse_arguments(argv: Sequence[str], values: Mapping[str, Any] | None = None) -> Arguments:
     """Read `[CONFIG.yaml ...] [--argument value ...]`; a later file overrides an earlier one, the command line all.
 
     `null` in a file takes back what an earlier one says. A checkpoint to go on from overrides an earlier file's
     encoder, and the other way round.
+
+    Args:
+        values: what a file before all others would say.
 
     Raises:
         UserError: an unknown key or argument, or a value that does not fit.
@@ -40,7 +43,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     )
     known = {f.name for group in groups for f in fields(group) if f.init}
     files = list(takewhile(lambda word: not word.startswith("-"), argv))
-    sources = [*(_file_arguments(Path(file), known) for file in files), Source(list(argv[len(files) :]), set())]
+    sources = [_mapping_arguments(values or {}, known), *(_file_arguments(Path(file), known) for file in files)]
+    sources.append(Source(list(argv[len(files) :]), set()))
     words = [word for place, source in enumerate(sources) for word in _still_said(source, sources[place + 1 :])]
     *parsed, unknown = _parsed(parser, words)
     if unknown:
@@ -94,22 +98,34 @@ def argument_name(word: str) -> str:
 
 
 def _file_arguments(path: Path, known: set[str]) -> Source:
-    """A YAML mapping as command-line words, so that file and command line are checked alike."""
+    return _mapping_arguments(read_yaml(path, "configuration file") or {}, known, f"{path}: ")
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """What a YAML file says.
+
+    Raises:
+        FileNotFoundError: no such file; `what` says what was looked for.
+        UserError: no YAML.
+    """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such configuration file")
+        raise FileNotFoundError(f"{path}: no such {what}")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def _mapping_arguments(values: Any, known: set[str], place: str = "") -> Source:
+    """A mapping as command-line words, so that file and command line are checked alike."""
     if not isinstance(values, dict):
-        raise UserError(f"{path}: expected `argument: value` lines, found a {type(values).__name__}")
-    words: list[str] = []
+        raise UserError(f"{place}expected `argument: value` lines, found a {type(values).__name__}")
     for key, value in values.items():
         if key not in known:
-            raise UserError(f"{path}: unknown key {key!r}{_suggestion(str(key), known)}")
+            raise UserError(f"{place}unknown key {key!r}{_suggestion(str(key), known)}")
         if not _is_flat(value):
-            raise UserError(f"{path}: {key}: expected a value, a list of values or a mapping of values")
-        words += _words(key, value)
+            raise UserError(f"{place}{key}: expected a value, a list of values or a mapping of values")
+    words = [word for key, value in values.items() for word in _words(key, value)]
     return Source(words, {key for key, value in values.items() if value is None})
 
 
