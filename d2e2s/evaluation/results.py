@@ -43,6 +43,11 @@ FURTHER_DATA = ("further_train_sentences", "parser_train_sentences", "earlier_tr
 NOT_MEASURED = "not measured"
 
 
+def predictions_file(folder: Path, split: str) -> Path:
+    """What a run predicted for `dev` or `test`, in its output folder."""
+    return folder / f"predictions_{split}.jsonl"
+
+
 class ResultsError(UserError):
     """A file that is not there, or holds no results of a run."""
 

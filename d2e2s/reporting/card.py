@@ -78,10 +78,9 @@ def run(options: argparse.Namespace) -> None:
 
 def add_card_arguments(parser: argparse.ArgumentParser) -> None:
     """What only the user can tell about a model."""
-    parser.add_argument(
-        "--seeds", nargs="+", type=Path, default=[], help="output folders of the same recipe with other seeds"
-    )
-    parser.add_argument("--license", help="licence of the weights, as the Hub names it, such as apache-2.0")
+    add = parser.add_argument
+    add("--seeds", nargs="+", type=Path, default=[], help="output folders of the same recipe with other seeds")
+    add("--license", help="licence of the weights, as the Hub names it, such as apache-2.0")
 
 
 def write_card(

@@ -36,14 +36,11 @@ SIZE = (4.8, 3.2)  # inches
 
 
 @contextmanager
-def chart(title: str) -> Iterator[tuple[Axes, list[Markup]]]:
-    """Axes to draw on, and a list that holds the SVG afterwards."""
-    made: list[Markup] = []
+def chart(title: str, size: tuple[float, float] = SIZE) -> Iterator[tuple[Figure, Axes]]:
+    """A new figure with its axes to draw on; the title is its label too."""
     with style.context(STYLE):
-        figure = Figure(figsize=SIZE, layout="constrained")
-        axes = figure.add_subplot(title=plain(title))
-        yield axes, made
-        made.append(to_svg(figure, title))
+        figure = Figure(figsize=size, layout="constrained", label=title)
+        yield figure, figure.add_subplot(title=plain(title))
 
 
 def plain(text: str) -> str:
@@ -51,10 +48,10 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def to_svg(figure: Figure, label: str) -> Markup:
+def to_svg(figure: Figure) -> Markup:
     """A figure as an `<svg>` element as wide as its place, with nothing outside it and no rule for the page."""
-    box, inside = _parts(figure)
-    return Markup('<svg class="chart" role="img" aria-label="{}" viewBox="{}">{}').format(label, box, Markup(inside))
+    opening, (box, inside) = '<svg class="chart" role="img" aria-label="{}" viewBox="{}">{}', _parts(figure)
+    return Markup(opening).format(figure.get_label(), box, Markup(inside))
 
 
 def to_file(figure: Figure, title: str, description: str) -> str:
@@ -93,9 +90,7 @@ class Spread(NamedTuple):
 
 def spread_chart(title: str, rows: Sequence[Spread]) -> Figure:
     """A line for each row, in percent: every seed a point, the mean a stroke, the interval a band."""
-    with style.context(STYLE):
-        figure = Figure(figsize=(7.2, 1.2 + 0.36 * len(rows)), layout="constrained")
-        axes = figure.add_subplot(title=plain(title))
+    with chart(title, (7.2, 1.2 + 0.36 * len(rows))) as (figure, axes):
         for place, (_, values, (low, high)) in enumerate(rows):
             mean = 100 * mean_and_deviation(values)[0]
             axes.barh(place, 100 * (high - low), left=100 * low, height=0.5, color=SERIES[0], alpha=0.2)
@@ -115,40 +110,37 @@ def learning_curves(history: Sequence[Mapping[str, Any]], best_step: int | None)
         "F1 on dev, %": {"eval_triplet_f1": "triplets", "eval_aspect_f1": "aspects", "eval_opinion_f1": "opinions"},
     }
     for title, names in panels.items():
-        with chart(title) as (axes, made):
+        with chart(title) as (figure, axes):
             for name, label in names.items():
-                _curve(axes, history, name, label, 100 if name.endswith("f1") else 1)
+                factor = 100 if name.endswith("f1") else 1
+                points = [(entry["epoch"], factor * entry[name]) for entry in history if name in entry]
+                if points:
+                    axes.plot(*zip(*points, strict=True), label=label, marker="o" if len(points) < 3 else None)
             for entry in history:
                 if best_step is not None and entry["step"] == best_step and "eval_triplet_f1" in entry:
                     axes.axvline(entry["epoch"], color=MUTED, linewidth=1, linestyle=":", label="kept")
             axes.set_xlabel("epoch")
             if axes.get_legend_handles_labels()[1]:
                 axes.legend()
-        curves += made
+        curves.append(to_svg(figure))
     return curves
-
-
-def _curve(axes: Axes, history: Sequence[Mapping[str, Any]], name: str, label: str, factor: float) -> None:
-    points = [(entry["epoch"], factor * entry[name]) for entry in history if name in entry]
-    if points:
-        axes.plot(*zip(*points, strict=True), label=label, marker="o" if len(points) < 3 else None)
 
 
 def threshold_curve(curve: Mapping[str, Any], threshold: float) -> Markup:
     """Precision, recall and F1 over the threshold, and where the run has set it."""
-    with chart("Precision, recall and F1 by threshold, %") as (axes, made):
+    with chart("Precision, recall and F1 by threshold, %") as (figure, axes):
         for name in ("precision", "recall", "f1"):
             label = "F1" if name == "f1" else name
             axes.plot(curve["threshold"], 100 * curve[name], label=label, drawstyle="steps-pre")
         axes.axvline(threshold, color=MUTED, linewidth=1, linestyle=":", label=f"threshold {threshold:.3f}")
         axes.set(xlabel="threshold", xlim=(0, 1), ylim=(0, 100))
         axes.legend()
-    return made[0]
+    return to_svg(figure)
 
 
 def reliability_diagram(bins: Sequence[tuple[float, float, int]]) -> Markup:
     """Share of right ones by score; the area of a point grows with the number of candidates behind it."""
-    with chart("Reliability: right ones by score, %") as (axes, made):
+    with chart("Reliability: right ones by score, %") as (figure, axes):
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=":", label="as scored")
         x, y, count = (list(values) for values in zip(*bins, strict=True)) if bins else ([], [], [])
         areas = [12 + 240 * number / max(count) for number in count]
@@ -157,24 +149,24 @@ def reliability_diagram(bins: Sequence[tuple[float, float, int]]) -> Markup:
         axes.scatter(scored, right, s=areas, alpha=0.8, label="candidates of a bin")
         axes.set(xlabel="score, %", xlim=(0, 102), ylim=(0, 102))
         axes.legend()
-    return made[0]
+    return to_svg(figure)
 
 
 def f1_bars(title: str, counts: Mapping[str, Count]) -> Markup:
     """F1 of each group; below its name the number of gold triplets."""
-    with chart(f"F1 by {title}, %") as (axes, made):
+    with chart(f"F1 by {title}, %") as (figure, axes):
         names = [plain(f"{name}\n{count.gold} gold") for name, count in counts.items()]
         colours = [SENTIMENT_COLOURS.get(name, SERIES[0]) for name in counts]
         bars = axes.bar(names, [100 * count.f1 for count in counts.values()], color=colours, width=0.6)
         axes.bar_label(bars, fmt="%.1f", padding=2)
         axes.set(ylim=(0, 108))
         axes.grid(visible=False, axis="x")
-    return made[0]
+    return to_svg(figure)
 
 
 def confusion_matrix(cells: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:
     """Counts; the shade is the share of the row."""
-    with chart("Sentiment: gold in rows, predicted in columns") as (axes, made):
+    with chart("Sentiment: gold in rows, predicted in columns") as (figure, axes):
         axes.grid(visible=False)
         for i, row in enumerate(cells):
             for j, count in enumerate(row):
@@ -186,4 +178,4 @@ def confusion_matrix(cells: Sequence[Sequence[int]], names: Sequence[str]) -> Ma
         axes.set(xlim=(0, len(names)), ylim=(len(names), 0))
         axes.set_xticks(places, labels)
         axes.set_yticks(places, labels)
-    return made[0]
+    return to_svg(figure)

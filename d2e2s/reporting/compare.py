@@ -105,11 +105,8 @@ def _label(configuration: Configuration, others: Sequence[Configuration]) -> str
     names = dict.fromkeys(name for each in recipes for name in each)
     differing = [name for name in names if len({json.dumps(each.get(name)) for each in recipes}) > 1]
     lengths = {"num_train_epochs", "max_steps"} - own.keys()  # of these a run has one
-    return ", ".join(_named(name, own.get(name)) for name in differing if name not in lengths) or configuration.model
-
-
-def _named(name: str, value: Any) -> str:
-    return _shown(value) if name in ("encoder", *CHOICES) else f"{name} {_shown(value)}"
+    named = {name: "" if name in ("encoder", *CHOICES) else f"{name} " for name in differing if name not in lengths}
+    return ", ".join(f"{called}{_shown(own.get(name))}" for name, called in named.items()) or configuration.model
 
 
 def _shown(value: Any) -> str:
@@ -150,7 +147,7 @@ def plot(found: Sequence[Configuration]) -> Markup:
     for each in found:
         mean, deviation = mean_and_deviation(each.values(figure))
         rows.append(charts.Spread(each.label, each.values(figure), (mean - (deviation or 0), mean + (deviation or 0))))
-    return charts.to_svg(charts.spread_chart(f"{FIGURES[figure]}, %", rows), f"{FIGURES[figure]}, %")
+    return charts.to_svg(charts.spread_chart(f"{FIGURES[figure]}, %", rows))
 
 
 WRITERS: dict[str, Callable[[Iterable[Figures]], str]] = {".html": page, ".md": table}
@@ -173,7 +170,6 @@ def run(options: argparse.Namespace) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="output folder, its all_results.json, or .jsonl of many"
-    )
-    parser.add_argument("--out", type=Path, metavar="FILE", help=f"{', '.join(WRITERS)}; default: print the table")
+    add = parser.add_argument
+    add("runs", nargs="+", type=Path, metavar="RUN", help="output folder, its all_results.json, or .jsonl of many")
+    add("--out", type=Path, metavar="FILE", help=f"{', '.join(WRITERS)}; default: print the table")

@@ -26,8 +26,8 @@ from ..data_scripts.records import SENTIMENTS, Record, read_records
 from ..errors_d2e2s import UserError
 from ..evaluation import analysis
 from ..evaluation.analysis import OUTCOMES, Outcome, Sentence
+from ..evaluation.results import predictions_file, trained_with
 from ..evaluation.results import read_run as read_figures
-from ..evaluation.results import trained_with
 from ..evaluation.thresholds import to_triplets
 from ..metrics.aste.scoring import Triplet
 from ..modeling_d2e2s import D2E2SForTripletExtraction
@@ -75,8 +75,8 @@ def read_run(folder: Path, split: str | None = None, device: str = "cpu") -> Run
         OSError, ValueError: the folder is no run, the split was not predicted, or a file is damaged.
     """
     figures = read_figures(folder)
-    split = split or next((name for name in PREFIXES if _predictions(folder, name).is_file()), "test")
-    path = _predictions(folder, split)
+    split = split or next((name for name in PREFIXES if predictions_file(folder, name).is_file()), "test")
+    path = predictions_file(folder, split)
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such file; run_aste.py writes it with --do_eval (dev), --do_predict (test)"
@@ -90,10 +90,6 @@ def read_run(folder: Path, split: str | None = None, device: str = "cpu") -> Run
     scored = candidates(model, processor, records) if model and processor else [{}] * len(records)
     sentences = [_sentence(record, found, str(path)) for record, found in zip(records, scored, strict=True)]
     return Run(folder, split, figures, history, records, sentences, model, processor)
-
-
-def _predictions(folder: Path, split: str) -> Path:
-    return folder / f"predictions_{split}.jsonl"
 
 
 def _sentence(record: Record, candidates: Mapping[Triplet, float], path: str) -> Sentence:
@@ -259,10 +255,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("run", type=Path, metavar="RUN", help="output folder of run_aste.py")
     add("--out", type=Path, required=True, metavar="FILE", help="the page, .html")
     add("--split", choices=tuple(PREFIXES), help="default: test if it was predicted, else dev")
-    add(
-        "--sentences",
-        nargs="+",
-        metavar="ID",
-        help="sentences whose graphs are drawn; default: some with many triplets",
-    )
+    drawn = "sentences whose graphs are drawn; default: some with many triplets"
+    add("--sentences", nargs="+", metavar="ID", help=drawn)
     add("--device", default="cpu", help="for the model (default: %(default)s)")

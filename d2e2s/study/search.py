@@ -213,7 +213,6 @@ def said(arguments: Any, base: Values, words: Sequence[str]) -> Values:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("configuration", type=Path, metavar="SEARCH.yaml")
-    parser.add_argument(
-        "--trials", type=int, default=20, help="trials in all, with those of earlier calls (%(default)s)"
-    )
+    add = parser.add_argument
+    add("configuration", type=Path, metavar="SEARCH.yaml")
+    add("--trials", type=int, default=20, help="trials in all, with those of earlier calls (%(default)s)")

@@ -14,12 +14,13 @@ from ..checkpoints import check_writable, keep_private
 from ..configuration_d2e2s import D2E2SConfig
 from ..data_scripts.records import Record, read_records
 from ..errors_d2e2s import UserError
+from ..evaluation.results import predictions_file
 from .arguments import Arguments
 from .data import SPLITS, load_splits, read_file, read_trees, records_of, trees_that_fit, warn_of_faults
 from .models import Model, build_model, continue_from, join
 from .output_folder import check_vacant, find_checkpoint
 from .record import Figures, Told
-from .scoring import calibrate, chosen_on_dev, format_prediction, predictions_file, score, score_syntax
+from .scoring import calibrate, chosen_on_dev, format_prediction, score, score_syntax
 from .trainer import TripletTrainer
 
 logger = logging.getLogger("d2e2s")

@@ -13,6 +13,7 @@ from ..configuration_d2e2s import D2E2SConfig
 from ..data_scripts.records import Record, write_records
 from ..ensemble_d2e2s import CHOSEN_ON_DEV
 from ..evaluation.calibration import calibration_figures, decoded, fit_calibration, pair_decisions
+from ..evaluation.results import predictions_file
 from ..evaluation.syntax import evaluate_parser
 from ..evaluation.thresholds import choose_threshold, to_triplets, triplet_figures
 from .record import Figures
@@ -112,10 +113,6 @@ def write_predictions(trainer: Any, records: Sequence[Record] | None, rows: Any,
         for record, found, values in zip(records, triplets, scores, strict=True)
     ]
     write_records(predictions_file(Path(str(trainer.args.output_dir)), split), predicted)
-
-
-def predictions_file(folder: Path, split: str) -> Path:
-    return folder / f"predictions_{split}.jsonl"
 
 
 def _confident(triplets: Sequence[tuple], scores: Sequence[float], threshold: float) -> list[dict[str, Any]]:
