@@ -5,8 +5,9 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
+
+from . import errors_d2e2s
 
 REVIEWS_EN = "reviews-en"
 FOLDER = Path(__file__).with_name(REVIEWS_EN)
@@ -31,9 +32,7 @@ def reviews_en() -> str:
     Raises:
         OSError: the folder cannot be written to.
     """
-    spec = find_spec("d2e2s.modeling_d2e2s")
-    assert spec is not None and spec.origin is not None
-    for code in Path(spec.origin).parent.glob("*_d2e2s.py"):
+    for code in Path(errors_d2e2s.__file__).parent.glob("*_d2e2s.py"):
         copy = FOLDER / code.name
         if not (copy.is_file() and filecmp.cmp(code, copy, shallow=False)):
             shutil.copyfile(code, copy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import pickle
@@ -213,11 +214,13 @@ def last_whole(folder: Path) -> str | None:
 # --- weights ----------------------------------------------------------------------------------------------
 
 
-def update_with_weights(digest: Any, module: Any) -> None:
-    """Add the weights and buffers of a module to a digest of `hashlib`, by their names and as they are in memory."""
+def weights_digest(module: Any) -> Any:
+    """A digest of `hashlib` of the weights and buffers of a module, by their names and as they are in memory."""
+    digest = hashlib.sha256()
     for name, weight in sorted(module.state_dict().items()):
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
         digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest
 
 
 # --- reading and writing ----------------------------------------------------------------------------------

@@ -55,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     name = next((word for word in words if not word.startswith("-")), None)
     if name is not None and name not in COMMANDS:
-        return refuse(ValueError(f"unknown command {name!r}{_nearest(name)}; choose from: {', '.join(COMMANDS)}"))
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        nearest = f", did you mean {close[0]!r}?" if close else ""
+        return refuse(ValueError(f"unknown command {name!r}{nearest}; choose from: {', '.join(COMMANDS)}"))
     try:
         module = None if name is None else import_module(f".{COMMANDS[name].module}", __package__)
     except ModuleNotFoundError as error:
@@ -94,11 +96,6 @@ def _parser(chosen: str | None, module: ModuleType | None) -> argparse.ArgumentP
             sub.description = (module.__doc__ or "").strip()
             module.add_arguments(sub)
     return parser
-
-
-def _nearest(name: str) -> str:
-    close = difflib.get_close_matches(name, COMMANDS, n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def _without_extra(name: str, error: ModuleNotFoundError) -> int:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ..box import REVIEWS_EN, resolve_model
-from ..checkpoints import reading, seal, staged
+from ..checkpoints import reading, seal, staged, weights_digest
 from ..data_scripts.files import write_json
 from ..data_scripts.records import Record, read_records
 from ..errors_d2e2s import UserError
@@ -34,7 +34,7 @@ from ..prediction.readers import read_table
 from ..prediction.tables import check_columns
 from ..prediction.text_lines import TEXT_COLUMN
 from ..words_d2e2s import placed_words
-from .openvino import FOLDER, GRAPH, INPUTS, NOTES, WEIGHTS, OpenVINOEncoder, encoder_digest, openvino
+from .openvino import FOLDER, GRAPH, INPUTS, NOTES, WEIGHTS, OpenVINOEncoder, openvino
 
 SENTENCES = 300  # that calibration reads
 SENTENCES_AT_ONCE = 8
@@ -87,7 +87,8 @@ def export(model: str, texts: Iterator[Any], records: Sequence[Record] | None = 
     network: Any = extract.model
     batches = encoder_batches(extract, texts)
     before = scored(extract, records) if records else None
-    graph, notes = quantized(network.d2e2s.encoder, batches), {"encoder": encoder_digest(network)}
+    encoder = network.d2e2s.encoder
+    graph, notes = quantized(encoder, batches), {"encoder": weights_digest(encoder).hexdigest()}
     with staged(Path(model, FOLDER)) as folder:
         openvino().save_model(graph, folder / GRAPH)
         (folder / GRAPH).with_suffix(".bin").rename(folder / WEIGHTS)

@@ -6,7 +6,6 @@ it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import cached_file
 
-from ..checkpoints import CheckpointError, check, reading, update_with_weights
+from ..checkpoints import CheckpointError, check, reading, weights_digest
 from ..data_scripts.files import sha256
 from ..errors_d2e2s import UserError
 
@@ -74,18 +73,11 @@ def use_openvino(model: Any, name: str, dtype: torch.dtype = torch.float32) -> N
         made_from = json.loads(notes.read_bytes())["encoder"]
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(f"{notes}: cannot be read: export the encoder again") from None
-    if made_from != encoder_digest(model):
+    if made_from != weights_digest(model.d2e2s.encoder).hexdigest():
         raise UserError(f"{graph.parent}: was exported from other weights: export the encoder again")
     with reading(graph):
         model.d2e2s.encoder = OpenVINOEncoder(graph, weights, dtype)
     model.to(dtype)
-
-
-def encoder_digest(model: Any) -> str:
-    """A name for the weights of a model's encoder, as they are in memory."""
-    digest = hashlib.sha256()
-    update_with_weights(digest, model.d2e2s.encoder)
-    return digest.hexdigest()
 
 
 def openvino() -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow
@@ -40,17 +40,12 @@ def mapper(
     """
 
     def add_triplets(batch: Any) -> pyarrow.Table:
-        table = _table(batch)
+        # `datasets` gives a table, or a dictionary that has been one.
+        table = batch if isinstance(batch, pyarrow.Table) else getattr(batch, "pa_table", None)
+        table = pyarrow.Table.from_pydict(dict(batch)) if table is None else table
         found = triplets_array(extract(table[column].to_pylist(), **options))
         if output_column in table.column_names:
             table = table.drop_columns(output_column)
         return table.append_column(output_column, found)
 
     return add_triplets
-
-
-def _table(batch: pyarrow.Table | Mapping[str, Any]) -> pyarrow.Table:
-    """A batch as `datasets` gives it: a table, or a dictionary that has been one."""
-    if isinstance(batch, pyarrow.Table):
-        return batch
-    return batch.pa_table if hasattr(batch, "pa_table") else pyarrow.Table.from_pydict(dict(batch))

@@ -49,12 +49,8 @@ OF_FOLDERS = ("share", "file_column", "rows_per_shard", "engine", "ray_address")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     kinds = ", ".join(FORMATS)
-    add(
-        "inputs",
-        nargs="+",
-        metavar="TEXT|FILE|-",
-        help=f"texts; one file ({kinds}); - for standard input, a text a line; files and folders for --out FOLDER",
-    )
+    inputs = f"texts; one file ({kinds}); - for standard input, a text a line; files and folders for --out FOLDER"
+    add("inputs", nargs="+", metavar="TEXT|FILE|-", help=inputs)
     add("--model", default=REVIEWS_EN, help="folder or Hub name of a checkpoint (default: %(default)s, in the box)")
     add("--out", metavar="FILE", help="write rows and triplets to this .jsonl, .parquet or .csv file, or folder")
     add("--text_column", default=TEXT_COLUMN, help="column with the text, or lists of words (default: %(default)s)")
@@ -73,12 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ray_address", metavar="ADDRESS", help="--engine ray: the cluster, auto = this machine's; default: start one")
     dtypes = ("auto", "float32", "bfloat16", "float16")
     add("--dtype", default="auto", choices=dtypes, help="number format of the model (default: as saved)")
-    add(
-        "--backend",
-        default=TORCH,
-        choices=BACKENDS,
-        help="openvino: int8 on a CPU, after d2e2s export (default: torch)",
-    )
+    backends = "openvino: int8 on a CPU, after d2e2s export (default: torch)"
+    add("--backend", default=TORCH, choices=BACKENDS, help=backends)
 
 
 def _positive(text: str) -> int:

@@ -9,7 +9,6 @@ How the folder is laid out, and why it can be trusted, stands in `shards`.
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import sys
 from collections import Counter
@@ -23,7 +22,7 @@ import torch
 from accelerate import PartialState
 from datasets import Features, Value
 
-from ..checkpoints import update_with_weights
+from ..checkpoints import weights_digest
 from ..errors_d2e2s import UserError
 from ..pipeline_d2e2s import TripletExtractionPipeline
 from ..words_d2e2s import is_blank
@@ -89,13 +88,10 @@ def _matches(name: str) -> list[Path]:
 
 def fingerprint(extract: TripletExtractionPipeline) -> str:
     """A name for all that a pipeline's triplets depend on: weights, configuration, tokenizer, splitting of words."""
-    digest = hashlib.sha256()
-    update_with_weights(digest, extract.model)
-    processor = extract.processor
-    tokenizer = processor.tokenizer.backend_tokenizer.to_str()
+    digest, processor = weights_digest(extract.model), extract.processor
     for settings in (_without_origin(extract.model.config.to_dict()), processor.splitting):
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-    digest.update(tokenizer.encode())
+    digest.update(processor.tokenizer.backend_tokenizer.to_str().encode())
     return digest.hexdigest()
 
 
@@ -211,7 +207,7 @@ def _predicted(manifest: Manifest, part: Part, extract: TripletExtractionPipelin
         if file is not None:
             table = table.append_column(schema.field(file), pyarrow.repeat(str(path), len(table)))
         table = table.append_column(schema.field(triplets), triplets_array(found))
-        yield Predicted(table, rows.rejected, sum(map(is_blank, rows.texts)))
+        yield table, rows.rejected, sum(map(is_blank, rows.texts))
 
 
 def predict_corpus(
@@ -269,16 +265,11 @@ def conclude(
     if read:
         say_missing(extract, aspects, f"the {read} rows read now")
     total = output.finish()
-    if total is not None or alone:
-        print(_report(output, total), file=sys.stderr)
-    return total
-
-
-def _report(output: Output, total: Counts | None) -> str:
-    if total is None:
+    if total is not None:
+        why = " (rejects/ says why)" if total.rejected else ""
+        rows = f"{total.rows_in} rows: {total.rows_out} with their triplets in shards/, {total.rejected} rejected"
+        print(f"{output.folder}: {rows}{why}, {total.without_text} without text", file=sys.stderr)
+    elif alone:
         parts = len(output.manifest.parts)
-        return f"{output.folder}: {parts - len(output.missing())} of {parts} shards are done"
-    return (
-        f"{output.folder}: {total.rows_in} rows: {total.rows_out} with their triplets in shards/, {total.rejected} "
-        f"rejected{' (rejects/ says why)' if total.rejected else ''}, {total.without_text} without text"
-    )
+        print(f"{output.folder}: {parts - len(output.missing())} of {parts} shards are done", file=sys.stderr)
+    return total

@@ -36,7 +36,10 @@ def read_table(path: str) -> Table:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path}: no such file")
     with errors_of(path):
-        return _parquet_table(path) if suffix == ".parquet" else _lines_table(path)
+        if suffix != ".parquet":
+            return _lines_table(path)
+        schema, total = parquet_columns(Path(path))
+        return Table(path, features_of(schema), _read_parquet(path, total))
 
 
 def _lines_table(path: str) -> Table:
@@ -67,11 +70,6 @@ def _rows(path: str) -> Iterator[dict[str, Any]]:
             if row.values is None:
                 raise UserError(f"line {row.line}: {row.reason}")
             yield row.values
-
-
-def _parquet_table(path: str) -> Table:
-    schema, total = parquet_columns(Path(path))
-    return Table(path, features_of(schema), _read_parquet(path, total))
 
 
 def _read_parquet(path: str, total: int) -> Iterator[Columns]:

@@ -99,14 +99,9 @@ class Manifest:
         return cls(values["settings"], files, parts, Features.from_dict(values["features"]), values["as_json"])
 
 
-class Predicted(NamedTuple):
-    """Consecutive rows of a part: the good ones with the columns of the manifest, the rejected ones, how many of the
-    good ones have no words.
-    """
-
-    table: pyarrow.Table
-    rejected: list[Row]
-    without_text: int
+# Consecutive rows of a part: the good ones with the columns of the manifest, the rejected ones, how many of the good
+# ones have no words.
+Predicted = tuple[pyarrow.Table, list[Row], int]
 
 
 class Counts(NamedTuple):

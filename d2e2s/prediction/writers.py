@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,19 +61,13 @@ def write_table(
         UserError: another suffix, or (Parquet) rows that do not fit the types.
     """
     check_output(path)
-    write_atomically(Path(path), lambda temporary: _write(temporary, batches, features, as_json, output_column))
-
-
-def _write(
-    path: Path, batches: Iterable[Columns], features: Features, as_json: Sequence[str], output_column: str
-) -> None:
-    match path.suffix:
-        case ".parquet":
-            _write_parquet(path, batches, features, as_json)
-        case ".csv":
-            _write_csv(path, batches, [name for name in features if name != output_column], output_column)
-        case _:
-            _write_jsonl(path, batches)
+    others = [name for name in features if name != output_column]
+    writers: dict[str, Callable[[Path], None]] = {
+        ".jsonl": lambda new: _write_jsonl(new, batches),
+        ".parquet": lambda new: _write_parquet(new, batches, features, as_json),
+        ".csv": lambda new: _write_csv(new, batches, others, output_column),
+    }
+    write_atomically(Path(path), writers[Path(path).suffix])
 
 
 def _write_jsonl(path: Path, batches: Iterable[Columns]) -> None:

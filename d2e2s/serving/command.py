@@ -52,9 +52,10 @@ def run(options: argparse.Namespace) -> int:
     settings = _settings(options)
     if options.replicas > 1:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.replicas)))
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     with (
         TemporaryDirectory(prefix="d2e2s-metrics-") as folder,
-        socket.create_server((options.host, options.port), family=_family(options.host)) as listening,
+        socket.create_server((options.host, options.port), family=family) as listening,
     ):
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         config = Config(
@@ -101,7 +102,3 @@ def start(settings: Settings) -> Any:
         sys.exit(STARTUP_FAILURE)
     print("ready", file=sys.stderr)
     return app
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
