@@ -65,7 +65,7 @@ def outcomes(sentence: Sentence) -> list[Outcome]:
     missed = sorted(sentence.gold - sentence.predicted.keys())
     found = [Outcome("right", triplet, triplet) for triplet in sorted(sentence.gold & sentence.predicted.keys())]
     wrong = sorted(sentence.predicted.keys() - sentence.gold, key=lambda triplet: -sentence.predicted[triplet])
-    for kind, belongs in (("polarity", _same_pair), ("boundaries", _overlaps)):
+    for kind, belongs in (("polarity", lambda one, other: one[:4] == other[:4]), ("boundaries", _overlaps)):
         for triplet in list(wrong):
             partner = next((gold for gold in missed if belongs(triplet, gold)), None)
             if partner is not None:
@@ -76,10 +76,6 @@ def outcomes(sentence: Sentence) -> list[Outcome]:
         first = next((gold for gold in sorted(sentence.gold) if _overlaps(triplet, gold)), None)
         found.append(Outcome("again" if first else "false", first, triplet))
     return found + [Outcome("missed", triplet, None) for triplet in missed]
-
-
-def _same_pair(one: Triplet, other: Triplet) -> bool:
-    return one[:4] == other[:4]
 
 
 def _overlaps(one: Triplet, other: Triplet) -> bool:
@@ -161,9 +157,7 @@ def _by_pair(triplets: Iterable[Triplet]) -> dict[tuple[Any, ...], str]:
 
 def scores_and_rights(sentences: Iterable[Sentence]) -> tuple[Values, Values]:
     """Score and rightness (1 or 0) of every candidate `(n,)`, highest score first."""
-    judged = [
-        (score, triplet in sentence.gold) for sentence in sentences for triplet, score in sentence.candidates.items()
-    ]
+    judged = [(score, triplet in each.gold) for each in sentences for triplet, score in each.candidates.items()]
     table = np.array(sorted(judged, reverse=True), dtype=float).reshape(-1, 2)
     return table[:, 0], table[:, 1]
 

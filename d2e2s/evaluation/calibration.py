@@ -54,17 +54,13 @@ def pair_decisions(model: D2E2SForTripletExtraction, batches: Iterable[Mapping[s
     for inputs in batches:
         output = model.eval()(**inputs)
         spans = span_mask(inputs["word_mask"], model.config.max_span_width).sum((1, 2))
-        counts = torch.minimum(spans, candidate_counts(inputs["word_mask"].sum(1), model.config.max_candidates))
-        aspects, opinions = ((kind, _exists(kind, counts)) for kind in (output.aspects, output.opinions))
-        tensors = (output.pair_logits, *aspects, *opinions, inputs["labels"])
-        logits, a, a_exists, o, o_exists, gold = (tensor.cpu() for tensor in tensors)
-        found.append(PairDecisions(logits, (a, a_exists), (o, o_exists), gold))
+        counts = torch.minimum(spans, candidate_counts(inputs["word_mask"].sum(1), model.config.max_candidates)).cpu()
+        tensors = (output.pair_logits, output.aspects, output.opinions, inputs["labels"])
+        logits, *kinds, gold = (tensor.cpu() for tensor in tensors)
+        # The candidates that are spans of their sentence come first.
+        aspects, opinions = ((kind, torch.arange(kind.shape[1]) < counts[:, None]) for kind in kinds)
+        found.append(PairDecisions(logits, aspects, opinions, gold))
     return found
-
-
-def _exists(candidates: Tensor, counts: Tensor) -> Tensor:
-    """Candidates `(B, K)` that are spans of their sentence, `counts (B,)` of them: they come first."""
-    return torch.arange(candidates.shape[1], device=candidates.device) < counts[:, None]
 
 
 def fit_calibration(decisions: Sequence[PairDecisions], config: D2E2SConfig) -> tuple[float, float]:

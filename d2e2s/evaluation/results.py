@@ -33,11 +33,8 @@ FOUND_OUT = (
     "encoder_config", "deprel_labels", "others", "sentiment_labels", "decision_threshold", "temperature",
     "score_shift", "format_version",
 )  # fmt: skip
-MODEL_FIELDS = tuple(
-    name
-    for name in inspect.get_annotations(D2E2SConfig)
-    if name in {each.name for each in fields(D2E2SConfig)} and name not in FOUND_OUT
-)
+_TOLD = {each.name for each in fields(D2E2SConfig)} - {*FOUND_OUT}
+MODEL_FIELDS = tuple(name for name in inspect.get_annotations(D2E2SConfig) if name in _TOLD)
 # What a run trained on besides its data, absent where there is none.
 FURTHER_DATA = ("further_train_sentences", "parser_train_sentences", "earlier_training")
 NOT_MEASURED = "not measured"

@@ -191,15 +191,11 @@ def _json_rows(lines: Lines) -> Iterator[Row]:
             yield lines.row(*_json_object(line))
 
 
-def _constant(name: str) -> float | None:
-    """What is no JSON, but often written: NaN, which says that there is no value, and the infinities."""
-    return None if name == "NaN" else float(name)
-
-
 def _json_object(line: str) -> tuple[dict[str, Any], str]:
     """The object, or why there is none."""
     try:
-        values = json.loads(line.rstrip("\r\n"), parse_constant=_constant)
+        # NaN and the infinities are no JSON, but often written; NaN says that there is no value.
+        values = json.loads(line.rstrip("\r\n"), parse_constant=lambda name: None if name == "NaN" else float(name))
         if "\\u" in line:
             json.dumps(values, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:

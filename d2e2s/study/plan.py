@@ -122,12 +122,7 @@ def _study(blocks: Values) -> Study:
     overrides = {str(name): _mapping(f"rows: {name}", values or {}) for name, values in rows.items()}
     _check_rows(overrides)
     seeds = blocks["seeds"]
-    if (
-        not isinstance(seeds, list)
-        or not seeds
-        or {type(seed) for seed in seeds} != {int}
-        or len(set(seeds)) < len(seeds)
-    ):
+    if not isinstance(seeds, list) or {type(seed) for seed in seeds} != {int} or len(set(seeds)) < len(seeds):
         raise UserError(f"seeds is {seeds!r}; expected a list of different whole numbers")
     places = {name: Path(str(blocks[name])) for name in ("output_dir", "results", "page")}
     datasets = {str(k): _rows_of(str(k), v, overrides) for k, v in _mapping("datasets", blocks["datasets"]).items()}

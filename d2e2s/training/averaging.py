@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_model, save_model
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from transformers import TrainerCallback, TrainerState
 from transformers.trainer import OPTIMIZER_NAME
@@ -34,7 +34,7 @@ class AveragedWeights(TrainerCallback):
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model, self.decay = model, decay
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.average = [parameter.detach().clone() for parameter in self.parameters]
 
     @torch.no_grad()
@@ -52,13 +52,15 @@ class AveragedWeights(TrainerCallback):
         finally:
             self._swap()
 
+    @torch.no_grad()
     def adopt(self) -> None:
         """The model has the average's weights from now on."""
-        self._copy(self.average, self.parameters)
+        torch._foreach_copy_(self.parameters, self.average)
 
     def save_training_weights(self, folder: str | Path) -> None:
         save_model(self.model, str(Path(folder, TRAINING_WEIGHTS)))
 
+    @torch.no_grad()
     def resume(self, folder: str | Path) -> None:
         """Go on from a checkpoint whose `model.safetensors`, the average, is loaded already.
 
@@ -74,16 +76,12 @@ class AveragedWeights(TrainerCallback):
                 else "the run saved its model only (--save_only_model); go on from that with --model_name_or_path"
             )
             raise FileNotFoundError(f"{path} is missing: {reason}")
-        self._copy(self.parameters, self.average)
+        torch._foreach_copy_(self.average, self.parameters)
         load_model(self.model, str(path))
 
+    @torch.no_grad()
     def _swap(self) -> None:
         # Values, not storage: cuDNN keeps an LSTM's weights in one block.
         before = [parameter.detach().clone() for parameter in self.parameters]
-        self._copy(self.average, self.parameters)
-        self._copy(before, self.average)
-
-    @staticmethod
-    @torch.no_grad()
-    def _copy(source: list[Any], target: list[Any]) -> None:
-        torch._foreach_copy_(target, source)
+        torch._foreach_copy_(self.parameters, self.average)
+        torch._foreach_copy_(self.average, before)

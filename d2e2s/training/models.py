@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,12 +146,6 @@ def ensemble_origin(paths: Sequence[str]) -> Origin:
     for history in sorted(histories, key=len, reverse=True):  # what only some began with stands first
         steps = [step for step in history if step not in steps] + steps
     first = {key: origins[0][key] for key in ("encoder", "base_model")}
-    return {**first, "earlier_training": steps, "seed": _seed_of(paths[0])}
-
-
-def _seed_of(path: str) -> int | None:
-    """What an ensemble's figures go by: the seed of its first model."""
-    try:
-        return int(read_run(Path(path))["seed"])
-    except ResultsError:
-        return None
+    with suppress(ResultsError):  # what its figures go by
+        first["seed"] = read_run(Path(paths[0]))["seed"]
+    return {**first, "earlier_training": steps}

@@ -73,11 +73,7 @@ def load_records(arguments: Arguments) -> Splits:
         UserError, OSError: data that is missing, or is no records; the place is said.
     """
     training, data = arguments.training, arguments.data
-    needed = {
-        "train": training.do_train,
-        "dev": arguments.makes_model or training.do_eval,
-        "test": training.do_predict,
-    }
+    needed = {"train": training.do_train, "dev": arguments.makes_model or training.do_eval, "test": training.do_predict}
     files = {"train": data.train_file, "dev": data.validation_file, "test": data.test_file}
     if data.dataset_name is None:
         return {name: read_file(path) for name, path in files.items() if needed[name] and path is not None}

@@ -135,19 +135,8 @@ class TripletTrainer(StepTrainer):
         if args.early_stopping_patience is not None and args.eval_strategy == IntervalStrategy.NO:
             raise UserError("early_stopping_patience waits for a better dev figure: it needs an eval_strategy")
         collator: Any = data_collator or DataCollatorForTripletExtraction(processing_class, allow_unlabelled=True)
-        super().__init__(
-            model,
-            args,
-            collator,
-            train,
-            dev,
-            processing_class,
-            model_init,
-            compute_loss_func,
-            compute_metrics or self.compute_figures,
-            *others,
-            **options,
-        )
+        functions = (model_init, compute_loss_func, compute_metrics or self.compute_figures)
+        super().__init__(model, args, collator, train, dev, processing_class, *functions, *others, **options)
         if args.world_size > 1:
             end_together()
         if args.early_stopping_patience is not None:
