@@ -4,8 +4,6 @@ The first access to a public name registers the classes with `AutoConfig`, `Auto
 pipeline; until then neither torch nor transformers is imported.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from importlib import import_module
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The model in the box: `reviews-en`, which comes with the package, for English reviews of any kind."""
 
-from __future__ import annotations
-
 import filecmp
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Checkpoints: the one way to load them, checksums beside the files, writing that is whole or not there."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

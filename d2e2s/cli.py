@@ -1,7 +1,5 @@
 """The console command `d2e2s`: one parser with sub-commands, each imported only when it runs."""
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import sys

@@ -1,7 +1,5 @@
 """Mistakes and bugs told apart: a person's mistake is said in one line, a bug keeps its traceback."""
 
-from __future__ import annotations
-
 import sys
 
 from .errors_d2e2s import UserError

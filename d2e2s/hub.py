@@ -5,8 +5,6 @@ d2e2s push data/mine someone/my-reviews --private
 d2e2s push metrics/aste someone/aste
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What this processor multiplies by itself, and so does fast."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

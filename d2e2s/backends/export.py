@@ -7,8 +7,6 @@ d2e2s predict reviews.csv --text_column review --model outputs/mine --backend op
 int8 is rounded: with `--check` an export that finds less than the model is refused.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """What every engine runs on a batch of rows: Arrow in, Arrow out, as many rows as came in."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 A triplet is `(aspect_start, aspect_end, opinion_start, opinion_end, sentiment)`, word indices, half open.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

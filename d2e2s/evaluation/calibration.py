@@ -4,8 +4,6 @@ Platt 1999: of the triplets that are decoded, the log-odds are scaled and shifte
 ones among all of that score. The scale is a temperature of the logits (Guo et al. 2017).
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 from collections.abc import Iterable, Mapping, Sequence

@@ -3,8 +3,6 @@
 A run leaves its figures in `all_results.json`; a `.jsonl` holds those of many, a line a run with its `name`.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 import statistics

@@ -1,7 +1,5 @@
 """How well the built-in parser parses."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Shapes: S sentences, K candidates a sentence (falling score), M gold triplets a 
 `[aspect_start, aspect_end, opinion_start, opinion_end, sentiment_id]`, padding is -100.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 

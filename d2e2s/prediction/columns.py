@@ -1,7 +1,5 @@
 """The column of triplets of an Arrow table, whose type is the same everywhere: shards, engines, `datasets`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

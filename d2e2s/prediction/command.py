@@ -6,8 +6,6 @@ cat reviews.txt | d2e2s predict - --model outputs/14res
 d2e2s predict reviews/ --out predictions/ --model outputs/14res
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

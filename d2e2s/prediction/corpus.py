@@ -6,8 +6,6 @@ torchrun --nproc_per_node 8 -m d2e2s.cli predict "reviews/*.jsonl" --out predict
 How the folder is laid out, and why it can be trusted, stands in `shards`.
 """
 
-from __future__ import annotations
-
 import glob
 import json
 import sys

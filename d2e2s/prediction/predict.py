@@ -1,7 +1,5 @@
 """A checkpoint as a pipeline, and the triplets of a table's column of texts."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar

@@ -3,8 +3,6 @@
 (`corpus` reads many files, goes on past such rows, and sets them aside.)
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from itertools import islice

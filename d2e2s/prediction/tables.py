@@ -3,8 +3,6 @@
 Texts need none of that: nothing here imports `datasets`, which takes as long as the answer to a text.
 """
 
-from __future__ import annotations
-
 import json
 import reprlib
 import sys

@@ -1,7 +1,5 @@
 """Files of rows with their triplets: JSONL and Parquet, a row each; CSV for a spreadsheet, a line for each triplet."""
 
-from __future__ import annotations
-
 import csv
 import os
 from collections.abc import Callable, Iterable, Sequence

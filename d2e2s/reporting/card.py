@@ -3,8 +3,6 @@
 d2e2s card outputs/14res --name someone/d2e2s-14res --seeds outputs/14res-43 outputs/14res-44
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import re

@@ -1,7 +1,5 @@
 """Charts: matplotlib figures as SVG, light and dark, that stands in a page and takes its colours, or in a file."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -7,8 +7,6 @@ Each run is an output folder of `run_aste.py`, its `all_results.json` under any 
 that differ only in their seed share a row: mean and standard deviation.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable, Iterable, Sequence

@@ -4,8 +4,6 @@ Whatever a text holds stays text: every value that reaches a template is escaped
 `drawing.js`, which pages hold once, give the looks and place the arcs wherever the lines of a sentence break.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache

@@ -1,7 +1,5 @@
 """Tables, generated parts of hand-written pages, and the styles and scripts of whole ones."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path

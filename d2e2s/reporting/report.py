@@ -4,8 +4,6 @@ d2e2s report outputs/14res --out report.html
 d2e2s report outputs/14res --split dev --sentences 14res-dev-7 14res-dev-12 --out report.html
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections import Counter

@@ -7,8 +7,6 @@ Each replica is a process with a model of its own; one that dies is started agai
 --host says otherwise: there is no authentication, so put it behind a proxy that has it. See docs/serving.md.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import socket

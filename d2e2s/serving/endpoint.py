@@ -1,7 +1,5 @@
 """What an inference endpoint of the Hub needs beside a model: its handler, and what that must find installed."""
 
-from __future__ import annotations
-
 import re
 from importlib.metadata import requires
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a server is started with."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field

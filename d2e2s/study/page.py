@@ -1,7 +1,5 @@
 """What a study found, as a Markdown page: means with their spread, tests, costs, and a plot for each data set."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a study is: its configuration, its runs, and the file of their results."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence

@@ -21,8 +21,6 @@ and is not run again; one that was interrupted goes on from its last whole check
     extends       another configuration, of which this one replaces blocks; of `base`, single arguments
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil

@@ -11,8 +11,6 @@ is worth the triplet F1 on dev of its best epoch; bad ones are stopped early. Te
 `trials.db` of the output folder: the same command, started again, goes on until there are as many as it asks for.
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import json

@@ -16,8 +16,6 @@ Two things can make a difference by chance, and each has its test:
 `p_value` is the larger of `p_randomisation` and `p_seeds`: a difference is shown only if neither explains it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ d2e2s summarize predictions/ --by shop --merge synonyms.yaml --out summary.html
 Reads what `d2e2s predict` writes (a file, or the folder of a corpus), or reviews, whose triplets it finds first.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import sys

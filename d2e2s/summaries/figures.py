@@ -1,7 +1,5 @@
 """The figures of a summary: the same rows for the page and for the CSV."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

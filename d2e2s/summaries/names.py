@@ -1,7 +1,5 @@
 """One name for each aspect, however it is written: capitals, articles, plurals, and synonyms that a person gives."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The page of a summary: one HTML file that loads nothing from the net."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from markupsafe import Markup

@@ -1,7 +1,5 @@
 """Reviews with triplets from what `d2e2s predict` writes: tables, or the folder of a corpus; or from raw reviews."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import re

@@ -1,7 +1,5 @@
 """Memory that one step of training on a CPU gives back, kept for the next one."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ The average of the last epoch or so scores higher, and varies less from seed to 
 that is trained on a thousand sentences (Polyak & Juditsky 1992; Morales-Brotons et al. 2024).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`d2e2s train`, which is `run_aste.py`: arguments from YAML files and the command line, then the run."""
 
-from __future__ import annotations
-
 import argparse
 
 from .config_files import parse_arguments

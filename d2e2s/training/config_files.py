@@ -1,7 +1,5 @@
 """Arguments of a run from YAML files and the command line, checked alike."""
 
-from __future__ import annotations
-
 import difflib
 import json
 from collections.abc import Mapping, Sequence

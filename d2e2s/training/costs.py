@@ -1,7 +1,5 @@
 """What training costs: seconds a step, and memory."""
 
-from __future__ import annotations
-
 import statistics
 import sys
 import time

@@ -1,7 +1,5 @@
 """Records to train on and to score: from files or `datasets`, checked, and as the model's inputs."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What makes several processes one run: the order of the data, how much each process's loss weighs, one folder."""
 
-from __future__ import annotations
-
 import atexit
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Where a model starts from: an encoder, a checkpoint, or several checkpoints as one."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The output folder of a run: what may be trained into it, where training goes on, and what is written there."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math

@@ -6,8 +6,6 @@ What was learned by heart, as much of a thousand sentences is, does not survive 
 (Goodfellow, Shlens & Szegedy 2015; on the embeddings of a text: Miyato, Dai & Goodfellow 2017).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any

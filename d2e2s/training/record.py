@@ -1,7 +1,5 @@
 """What a run writes down of itself beside its figures: seed, sizes, device, versions, arguments."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from pathlib import Path

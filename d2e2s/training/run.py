@@ -1,7 +1,5 @@
 """A run from arguments to a scored, saved model: load, train, save, evaluate, predict, card."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from pathlib import Path

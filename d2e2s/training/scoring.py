@@ -1,7 +1,5 @@
 """Dev decides calibration and threshold; then test is scored, with the heads that are given and without."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

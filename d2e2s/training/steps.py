@@ -1,7 +1,5 @@
 """One training step: two learning rates, EMA, token masking and FGM, the same on however many processes."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext

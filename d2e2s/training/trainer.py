@@ -1,7 +1,5 @@
 """The Hugging Face Trainer for triplets: records in, a finished model with its figures and card out."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
