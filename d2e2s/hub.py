@@ -108,8 +108,7 @@ def check_pushable(folder: Path) -> None:
         raise UserError(f"{folder}/config.json: auto_map or custom_pipelines is missing; save it with save_pretrained")
     weights = SAFE_WEIGHTS_INDEX_NAME if (folder / SAFE_WEIGHTS_INDEX_NAME).is_file() else SAFE_WEIGHTS_NAME
     wanted = [weights, PROCESSOR_NAME, "tokenizer_config.json", RESULTS, *code]
-    missing = [name for name in wanted if not (folder / name).is_file()]
-    if missing:
+    if missing := [name for name in wanted if not (folder / name).is_file()]:
         raise UserError(f"{folder}: {', '.join(missing)} missing; push the output folder of a training run")
 
 

@@ -179,8 +179,7 @@ def _on_ray(address: str | None) -> Callable[..., Any]:
 def _input_table(inputs: Sequence[str]) -> Table:
     """The file that was named, standard input, or the texts themselves."""
     files = [name for name in inputs if name == STDIN or _names_file(name)]
-    folders = [name for name in files if os.path.isdir(name)]
-    if folders:
+    if folders := [name for name in files if os.path.isdir(name)]:
         raise UserError(f"{folders[0]}: is a folder: give --out a folder as well")
     if files and len(inputs) > 1:
         raise UserError(

@@ -379,10 +379,6 @@ def _misfit(rows: pyarrow.Table, features: Features) -> str:
 
 def _cast(table: pyarrow.Table, features: Features) -> pyarrow.Table:
     """The table with these columns, empty where it has none of that name."""
-    columns = [
-        table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pyarrow.nulls(len(table), field.type)
-        for field in features.arrow_schema
-    ]
-    return pyarrow.Table.from_arrays(columns, schema=features.arrow_schema)
+    schema, names = features.arrow_schema, table.column_names
+    columns = [table[f.name].cast(f.type) if f.name in names else pyarrow.nulls(len(table), f.type) for f in schema]
+    return pyarrow.Table.from_arrays(columns, schema=schema)

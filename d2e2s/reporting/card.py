@@ -136,8 +136,7 @@ def check_seeds(runs: Sequence[Figures], folders: Sequence[Path]) -> None:
     first = recipe_of(runs[0])
     for run, folder in zip(runs[1:], folders[1:], strict=True):
         other = recipe_of(run)
-        different = sorted(key for key in first | other if first.get(key) != other.get(key))
-        if different:
+        if different := sorted(key for key in first | other if first.get(key) != other.get(key)):
             raise UserError(
                 f"{folder}: another recipe than {folders[0]} ({', '.join(different)}); --seeds takes others"
             )

@@ -127,7 +127,10 @@ def search(arguments: Any, space: Values, trials: int, settings: Values) -> optu
         evaluated = (*trainer.state.log_history, metrics)
         return max(entry["eval_triplet_f1"] for entry in evaluated if "eval_triplet_f1" in entry)
 
-    found = open_study(arguments)
+    arguments.output_dir.mkdir(parents=True, exist_ok=True)
+    storage = f"sqlite:///{arguments.output_dir / STORAGE}"
+    kept: Values = {"storage": storage, "direction": "maximize", "load_if_exists": True}
+    found = optuna.create_study(study_name="triplet_f1", **kept)
     check_settings(found, settings, arguments.output_dir)
     done = len(found.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)))
     if done < trials:
@@ -136,30 +139,16 @@ def search(arguments: Any, space: Values, trials: int, settings: Values) -> optu
                 of_trial,
                 worth,
                 n_trials=trials - done,
-                direction="maximize",
                 backend="optuna",
                 catch=(DivergedError, StrictDataclassError),
                 study_name=found.study_name,
-                storage=storage(arguments),
-                load_if_exists=True,
                 sampler=optuna.samplers.TPESampler(seed=arguments.training.seed + done),
+                **kept,
             )
         except ValueError as error:  # it asks for the best trial, also where none came to its end, which is said later
             if "Record does not exist" not in str(error):  # optuna's words
                 raise
-    return open_study(arguments)
-
-
-def storage(arguments: Any) -> str:
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{arguments.output_dir / STORAGE}"
-
-
-def open_study(arguments: Any) -> optuna.Study:
-    """The trials that there are so far."""
-    return optuna.create_study(
-        study_name="triplet_f1", storage=storage(arguments), direction="maximize", load_if_exists=True
-    )
+    return found
 
 
 def check_settings(found: optuna.Study, settings: Values, folder: Path) -> None:

@@ -113,15 +113,10 @@ def compare(
     def redrawn(index: npt.NDArray[Any], axis: int = -1) -> Any:
         return difference(index, index + len(sentences))
 
-    draws: dict[str, Any] = {"n_resamples": resamples, "vectorized": True, "batch": BATCH}
-    exchanged = stats.permutation_test(
-        (sentences, sentences + len(sentences)),
-        difference,
-        permutation_type="samples",
-        rng=np.random.default_rng(seed),
-        **draws,
-    )
-    bootstrap = stats.bootstrap((sentences,), redrawn, method="percentile", rng=np.random.default_rng(seed), **draws)
+    draws: dict[str, Any] = {"n_resamples": resamples, "vectorized": True, "batch": BATCH, "rng": seed}
+    sides = (sentences, sentences + len(sentences))
+    exchanged = stats.permutation_test(sides, difference, permutation_type="samples", **draws)
+    bootstrap = stats.bootstrap((sentences,), redrawn, method="percentile", **draws)
     return Comparison(
         difference=float(exchanged.statistic),
         low=float(bootstrap.confidence_interval.low),

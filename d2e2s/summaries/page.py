@@ -28,19 +28,13 @@ def render(figures: Figures, title: str) -> Markup:
 def content(figures: Figures) -> Markup:
     """What the page says, without its frame: also for the demo."""
     summary = figures.summary
+    read = [("reviews", summary.reviews), ("triplets", summary.triplets), ("aspects", len(summary.aspects))]
+    said = sum((aspect.sentiments for aspect in summary.aspects.values()), Counter[str]())
     compared = figures.aspects[:MOST_COMPARED]
     return drawing.render(
         "summary_content.html.jinja",
         figures=figures,
-        tiles=[
-            ("reviews", summary.reviews),
-            ("triplets", summary.triplets),
-            ("aspects", len(summary.aspects)),
-            *[
-                (label, sum(aspect.sentiments[label] for aspect in summary.aspects.values()))
-                for label in figures.labels
-            ],
-        ],
+        tiles=[*read, *((label, said[label]) for label in figures.labels)],
         praised=figures.most(figures.good, figures.bad, MOST_RANKED),
         criticised=figures.most(figures.bad, figures.good, MOST_RANKED),
         changes=figures.changes(MOST_RANKED),

@@ -47,21 +47,14 @@ class Source:
             UserError: a file that is none of those, a column that is missing, or a day that is none.
             OSError: no such file or folder.
         """
-        rows: Iterable[Row] | None = None
-        if Path(place).is_dir():
-            rows = found = read_predictions(place)
-            table = Table(place, found.features, [])
-            check_column(table, self.output_column, "--output_column")
-        else:
-            table = read_table(place)
-        self._check(table)
-        yield from self._reviews(place, self._rows(table) if rows is None else rows)
-
-    def _check(self, table: Table) -> None:
-        columns = {"--text_column": self.text_column, "--by": self.by, "--date_column": self.date_column}
+        found = read_predictions(place) if Path(place).is_dir() else None
+        table = read_table(place) if found is None else Table(place, found.features, [])
+        columns = {"--output_column": None if found is None else self.output_column}  # a file may be without
+        columns |= {"--text_column": self.text_column, "--by": self.by, "--date_column": self.date_column}
         for option, column in columns.items():
             if column is not None:
                 check_column(table, column, option)
+        yield from self._reviews(place, self._rows(table) if found is None else found)
 
     def _rows(self, table: Table) -> Iterable[Row]:
         if self.output_column in table.features:

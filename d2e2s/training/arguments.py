@@ -285,8 +285,7 @@ class Arguments:
         own = self.output_dir.resolve()
         if any(folder in (own, *own.parents) for folder in folders) or self._holds_trained_model():
             raise UserError(f"{self.output_dir}: holds a model that was trained; give the ensemble an --output_dir")
-        overrides = ", ".join(f"--{name}" for name in self.config_overrides())
-        if overrides:
+        if overrides := ", ".join(f"--{name}" for name in self.config_overrides()):
             raise UserError(f"--ensemble_of keeps what its models are: without {overrides}")
 
     def _holds_trained_model(self) -> bool:

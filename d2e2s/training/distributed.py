@@ -105,6 +105,5 @@ def own_class(model: nn.Module) -> AbstractContextManager[None]:
     """The model with the class that it was built with, for saving: FSDP replaces it by one of torch's making, and the
     checkpoint would carry torch's code in place of the model's.
     """
-    return for_a_while(
-        model, "__class__", next(k for k in type(model).__mro__ if not k.__module__.startswith("torch."))
-    )
+    own = next(kind for kind in type(model).__mro__ if not kind.__module__.startswith("torch."))
+    return for_a_while(model, "__class__", own)

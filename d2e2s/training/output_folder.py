@@ -107,8 +107,7 @@ def check_recipe(checkpoint: str, training: TripletTrainingArguments) -> None:
     if not path.is_file():
         return
     before, now = json.loads(path.read_text(encoding="utf-8")), recipe(training)
-    changed = [f"{name} {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name]]
-    if changed:
+    if changed := [f"{name} {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name]]:
         raise CheckpointError(
             f"{checkpoint}: its run had {'; '.join(changed)}: resume it with its own, or start again "
             "(--overwrite_output_dir)"

@@ -383,8 +383,7 @@ class TripletTrainer(StepTrainer):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
-        found = [*load_result.missing_keys, *load_result.unexpected_keys]
-        if found:
+        if found := [*load_result.missing_keys, *load_result.unexpected_keys]:
             raise CheckpointError(
                 f"weights do not fit the model asked for: {', '.join(found[:4])}; {len(found)} in all"
             )
