@@ -209,9 +209,6 @@ def last_whole(folder: Path) -> str | None:
     return None
 
 
-# --- weights ----------------------------------------------------------------------------------------------
-
-
 def weights_digest(module: Any) -> Any:
     """A digest of `hashlib` of the weights and buffers of a module, by their names and as they are in memory."""
     digest = hashlib.sha256()

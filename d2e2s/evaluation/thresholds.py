@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..labels_d2e2s import IGNORED
-from ..metrics.aste.scoring import triplet_metrics
+from ..metrics.aste.scoring import Triplet, triplet_metrics
 
-Triplet = tuple[int, int, int, int, str]
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.floating]
 Counts = npt.NDArray[np.int64]

@@ -29,8 +29,7 @@ def write_between_marks(page: Path, name: str, text: str) -> None:
     old = page.read_text(encoding="utf-8")
     if not pattern.search(old):
         raise UserError(f"{page}: no line {begin.strip()} followed by {end}")
-    new = pattern.sub(lambda _: begin + text + end, old)
-    write_text(page, new)
+    write_text(page, pattern.sub(lambda _: begin + text + end, old))
 
 
 def asset(name: str) -> Markup:

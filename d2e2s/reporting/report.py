@@ -244,8 +244,7 @@ def details(run: Run) -> list[tuple[str, Any]]:
 def run(options: argparse.Namespace) -> None:
     if options.out.suffix not in (".html", ".htm"):
         raise UserError(f"{options.out}: cannot write this kind of file; expected .html")
-    found = read_run(options.run, options.split, options.device)
-    write_text(options.out, page(found, options.sentences))
+    write_text(options.out, page(read_run(options.run, options.split, options.device), options.sentences))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

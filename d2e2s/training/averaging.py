@@ -67,12 +67,9 @@ class AveragedWeights(TrainerCallback):
         """
         path = Path(folder, TRAINING_WEIGHTS)
         if not path.is_file():
-            averaged_none = Path(folder, OPTIMIZER_NAME).is_file()
-            reason = (
-                "the run did not average its weights; resume it with --ema_decay 0"
-                if averaged_none
-                else "the run saved its model only (--save_only_model); go on from that with --model_name_or_path"
-            )
+            reason = "the run saved its model only (--save_only_model); go on from that with --model_name_or_path"
+            if Path(folder, OPTIMIZER_NAME).is_file():
+                reason = "the run did not average its weights; resume it with --ema_decay 0"
             raise FileNotFoundError(f"{path} is missing: {reason}")
         torch._foreach_copy_(self.average, self.parameters)
         load_model(self.model, str(path))

@@ -11,6 +11,7 @@ from huggingface_hub import DatasetCard
 
 from ..checkpoints import some
 from ..data_scripts.dataset_card import read_dataset_card
+from ..data_scripts.prepared import flat
 from ..data_scripts.records import Record, check_records, is_labelled, read_records
 from ..errors_d2e2s import UserError
 from ..evaluation.syntax import MAX_WORDS, encode_trees, warn_skipped
@@ -125,13 +126,8 @@ def unreachable(records: Sequence[Record], max_span_width: int) -> int:
 
 def contradictory(records: Sequence[Record]) -> list[str]:
     """Ids of the records in which one aspect and opinion have two sentiments."""
-    found = []
-    for record in records:
-        triplets = record.get("triplets") or ()
-        sentiments = {(*triplet["aspect"], *triplet["opinion"], triplet["sentiment"]) for triplet in triplets}
-        if len({pair[:4] for pair in sentiments}) < len(sentiments):
-            found.append(record["id"])
-    return found
+    triplets = [(record["id"], set(map(flat, record.get("triplets") or ()))) for record in records]
+    return [name for name, found in triplets if len({triplet[:4] for triplet in found}) < len(found)]
 
 
 def warn_of_faults(name: str, records: Sequence[Record], max_span_width: int) -> None:

@@ -114,9 +114,6 @@ def check_recipe(checkpoint: str, training: TripletTrainingArguments) -> None:
         )
 
 
-# --- figures ----------------------------------------------------------------------------------------------
-
-
 def write_results(folder: Path, figures: Mapping[str, Any]) -> None:
     """`all_results.json`, unrounded; figures that are not finite become null, so that the file stays JSON."""
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()}

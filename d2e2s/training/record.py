@@ -39,8 +39,6 @@ def describe(model: D2E2SForTripletExtraction, training: TripletTrainingArgument
     card = data_card(place)
     if not card.get("licence"):
         logger.warning("no licence of the data is known for the card: data_label, its folder or Hub id, tells it")
-    # What is trained in, whether the run's arguments say so or those of `accelerate launch`.
-    precision = {name: training.mixed_precision == name for name in ("bf16", "fp16")}
     encoders = [member.d2e2s.encoder for member in model.members]
     figures: Figures = {
         "seed": training.seed,
@@ -61,7 +59,7 @@ def describe(model: D2E2SForTripletExtraction, training: TripletTrainingArgument
             "model": dict(told.model),
             "config": choices_of(model.config),
             "data": dict(told.data),
-            "training": {**training.to_dict(), **precision},
+            "training": {**training.to_dict(), **precision(training)},
         },
     }
     if model.config.others:
@@ -88,3 +86,8 @@ def label_of(place: str) -> str:
 def device_name(device: torch.device) -> str:
     """The GPU's own name where it has one: its kind alone says little about seconds and memory."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def precision(training: TripletTrainingArguments) -> Figures:
+    """What is trained in, whether the run's arguments say so or those of `accelerate launch`."""
+    return {name: training.mixed_precision == name for name in ("bf16", "fp16")}

@@ -52,8 +52,11 @@ def run(arguments: Arguments) -> Figures:
         trainer.finish()
     else:
         trainer.describe()
-        if "dev" in splits:
-            trainer.figures |= _score_dev(trainer, training.choose_threshold)
+        dev = trainer.records.get("dev")  # a threshold chosen on what is scored flatters it: only if asked for
+        if "dev" in splits and training.choose_threshold:
+            trainer.figures |= calibrate(trainer, dev, anew=False)
+        elif "dev" in splits:
+            trainer.figures |= score(trainer, trainer.eval_dataset, dev, "eval", "dev")
     trainer.figures |= chosen_on_dev(trainer.model.config)
     if training.do_predict:
         trainer.figures |= _score_test(trainer, splits["test"], arguments.data.show_predictions)
@@ -145,13 +148,6 @@ def _check_parser(arguments: Arguments, config: D2E2SConfig) -> None:
             f"--parser_file and --parser_test_file are for the built-in parser, but with syntax={config.syntax!r}, "
             f"syntactic_gcn={config.syntactic_gcn!r}, fusion_type={config.fusion_type!r} the model has none"
         )
-
-
-def _score_dev(trainer: TripletTrainer, anew: bool) -> Figures:
-    """Figures of dev for a checkpoint that stays as it is; a threshold chosen on what is scored would flatter it."""
-    if anew:
-        return calibrate(trainer, trainer.records.get("dev"), anew=False)
-    return score(trainer, trainer.eval_dataset, trainer.records.get("dev"), "eval", "dev")
 
 
 def _score_test(trainer: TripletTrainer, records: Sequence[Record], show: int) -> Figures:
