@@ -14,8 +14,6 @@ small model has the mean weights of several that begin alike and read in differe
 `--pack FOLDER` writes the model there as the package holds it, with float16 weights.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random
@@ -57,7 +55,7 @@ BASE, SMALL = "all-mpnet-base-v2", "all-MiniLM-L6-v2"
 TRAINED = ("electronics", "home", "beauty", "fashion")  # domains of DMASTE
 HELD_OUT = (*TRAINED, "book", "grocery", "pet", "toy")
 # Encoder: its peak learning rate, that of the rest, and epochs.
-RATES = {BASE: (5e-5, 3e-4, 1), SMALL: (1.5e-4, 5e-4, 2)}
+RATES = {BASE: (5e-5, 3e-4, 1), SMALL: (1.5e-4, 5e-4, 4)}
 TRIMMED = {
     *("very", "so", "really", "quite", "extremely", "super", "incredibly", "pretty", "absolutely", "truly", "totally"),
     *("rather", "such", "more", "most", "is", "are", "was", "were", "been", "be", "a", "an", "the"),
@@ -68,7 +66,7 @@ AS_GOOD = 0.02  # less than the standard error of an F1 of 186 triplets
 BFLOAT16 = torch.cuda.is_available() or multiplies_bfloat16()  # else float32 is faster
 IN_HASTE = 0.2  # share of the public sentences that are read a second time, with slips
 MAX_WORDS = 32  # longer texts are cut between sentences, as the pipeline does
-STUDENTS = 3  # small models whose weights are averaged
+STUDENTS = 2  # small models whose weights are averaged
 LABEL, LICENCES = "DMASTE, ASTE Synthetic, VADER, own CC0 sentences", "mit, cc0-1.0"
 PYPI = "https://files.pythonhosted.org/packages/77/8c/4a48c10a50f750ae565e341e697d74a38075a3e43ff0df6f1ab72e186902"
 VADER, RATED = "vaderSentiment-3.3.2", "hutto_ICWSM_2014"

@@ -6,8 +6,6 @@
 Everything is scored from raw text, as people write it, at the model's own threshold; the test sets once.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Mapping, Sequence

@@ -7,8 +7,6 @@ as `two_steps/SET-seed4?` for those of `results/two_steps.jsonl`: `n` is how man
 and standard deviation of their triplet F1, and in a column such as `14res dev` the set stands for SET.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator, Mapping

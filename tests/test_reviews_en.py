@@ -87,7 +87,7 @@ def test_sentences_of_vader_have_no_triplets_yet(tmp_path: Path) -> None:
     path = tmp_path / "vader.tar.gz"
     path.write_bytes(archive(f"{reviews_en.VADER}/additional_resources/{reviews_en.RATED}.tar.gz", inner))
     first, last = snippets(path)  # one is longer than the texts that the model reads
-    assert first == {"id": "vader-1_1", "tokens": "the picture is n't sharp .".split(), "triplets": []}
+    assert first == {"id": "vader-1_1", "tokens": ["the", "picture", "is", "n't", "sharp", "."], "triplets": []}
     assert last["id"] == "vader-1_3"
 
 
