@@ -9,19 +9,19 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from safetensors.torch import load_file
 
 from d2e2s.checkpoints import SUMS, check, load_checkpoint
 from d2e2s.data_scripts.records import validate_record
+from d2e2s.evaluation.results import RESULTS
 from d2e2s.prediction.predict import load_pipeline
 from experiments import reviews_en, reviews_en_card
 from experiments.reviews_en import (
     GOLD,
     gold_sentences,
+    halve_f1,
     in_haste,
-    lower_threshold,
     mean_of,
     pack,
     snippets,
@@ -119,19 +119,13 @@ def test_what_is_found_joins_what_is_annotated_the_surest_first() -> None:
     assert own == record["triplets"][0] and other == triplet([7, 8], [10, 12])
 
 
-def test_the_lowest_threshold_that_is_as_good(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """0.3 is best with 1.0, 0.2 as good within 0.02, 0.1 is not."""
-    values = {0.1: 0.9, 0.2: 0.985, 0.3: 1.0, 0.4: 0.5}
-    monkeypatch.setattr(reviews_en, "THRESHOLDS", list(values))
-    least = [triplet([0, 1], [1, 2]) | {"score": threshold} for threshold in values]
-
-    def scored(kept: list[list[dict[str, Any]]], texts: Any) -> dict[str, Any]:
-        return {"exact": {"all": {"f1": values[min(one["score"] for one in kept[0])]}}}
-
-    monkeypatch.setattr(reviews_en, "load_pipeline", lambda *names, **options: lambda texts, threshold: [least])
-    monkeypatch.setattr(reviews_en, "score", scored)
-    lower_threshold(model)
-    assert load_pipeline(str(model)).model.config.decision_threshold == 0.2
+def test_the_threshold_is_half_of_the_best_f1(model: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    told = {"config": {}, "data": {}, "training": {}}
+    run = {"seed": 1, "encoder": "x", "arguments": told, "eval_triplet_f1": 0.7446}
+    (tmp_path / "model" / RESULTS).write_text(json.dumps(run), encoding="utf-8")
+    halve_f1(tmp_path / "model")
+    assert load_pipeline(str(tmp_path / "model")).model.config.decision_threshold == 0.37
 
 
 def test_a_packed_model_is_float16_on_the_disk_and_float32_in_memory(model: Path, tmp_path: Path) -> None:
