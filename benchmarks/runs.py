@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from d2e2s.evaluation.results import mean_and_deviation, percent, read_runs
+from d2e2s.evaluation.results import NOT_MEASURED, mean_and_deviation, percent, read_runs
 from d2e2s.reporting import compare
 
 from .report import markdown_table, show
@@ -26,11 +26,11 @@ def table(runs: Iterable[compare.Figures]) -> str:
 
 
 def _row(found: compare.Configuration) -> list[str]:
-    def mean(figure: str) -> str:
+    def mean(figure: str, digits: int = 2) -> str:
         values = found.values(figure)
-        return percent([mean_and_deviation(values)[0]] if values else [])
+        return f"{100 * mean_and_deviation(values)[0]:.{digits}f}" if values else NOT_MEASURED
 
-    by_sentiment = ", ".join(mean(f"{TEST}_{sentiment}") for sentiment in SENTIMENTS)
+    by_sentiment = ", ".join(mean(f"{TEST}_{sentiment}", 0) for sentiment in SENTIMENTS)
     figures = [mean("eval_triplet_f1"), percent(found.values(TEST)), mean("test_predicted_syntax_triplet_f1")]
     return [found.data, found.encoder, ", ".join(map(str, found.seeds)), *figures, by_sentiment]
 
