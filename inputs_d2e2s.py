@@ -26,11 +26,7 @@ class D2E2SInputs(BatchFeature):
     """
 
     def __init__(
-        self,
-        data: dict[str, Any] | None = None,
-        *args: Any,
-        words: list[list[str]] | None = None,
-        **kwargs: Any,
+        self, data: dict[str, Any] | None = None, *args: Any, words: list[list[str]] | None = None, **kwargs: Any
     ) -> None:
         super().__init__(data, *args, **kwargs)
         self.words = words

@@ -4,8 +4,6 @@ Every text is split into sentences that fit the encoder's window; each sentence 
 many texts are grouped by length into batches, and what is found in them is put together text by text.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
@@ -208,11 +206,7 @@ class TripletExtractionPipeline(Pipeline):
         return inputs
 
     def preprocess(
-        self,
-        item: Any,
-        number: int = 0,
-        aspects: Sequence[str | Span] | None = None,
-        window_words: int | None = None,
+        self, item: Any, number: int = 0, aspects: Sequence[str | Span] | None = None, window_words: int | None = None
     ) -> Document:
         """Split one input into rows. `number` is its place in the inputs, for messages."""
         where = f"text {number}"

@@ -6,8 +6,6 @@ and the reading of decoded triplets. How raw text becomes words and sentences st
 A *node* is the root (0, the leading special token such as [CLS]) or a word (word i is node i + 1).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

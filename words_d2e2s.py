@@ -4,8 +4,6 @@ Nothing here knows of a tokenizer's vocabulary or of the model. Wherever a `Word
 `source[word.start : word.end] == word.text` stays true.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

@@ -3,8 +3,6 @@
 `mkdocs` calls the `on_*` functions.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

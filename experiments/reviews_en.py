@@ -27,13 +27,7 @@ import pooch
 import torch
 from transformers import set_seed
 
-from d2e2s import (
-    D2E2SForTripletExtraction,
-    D2E2SProcessor,
-    TripletTrainer,
-    TripletTrainingArguments,
-    build_model,
-)
+from d2e2s import D2E2SForTripletExtraction, D2E2SProcessor, TripletTrainer, TripletTrainingArguments, build_model
 from d2e2s.backends.cpu import multiplies_bfloat16
 from d2e2s.checkpoints import load_checkpoint, seal, staged
 from d2e2s.data_scripts import from_aste_text, make_practice_corpus

@@ -10,15 +10,13 @@ processes there are, nor on what was done before. Each file appears whole, under
 a part may be made anywhere, at any time, even twice at once, and no row is lost or doubled. Nobody waits for anybody.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pyarrow
 import pyarrow.parquet
@@ -42,7 +40,7 @@ class InputFile:
     sha256: str
 
     @classmethod
-    def of(cls, path: Path) -> InputFile:
+    def of(cls, path: Path) -> Self:
         before = path.stat()
         return cls(str(path), before.st_size, before.st_mtime_ns, sha256(path))
 
@@ -89,7 +87,7 @@ class Manifest:
         return text + "}\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Manifest:
+    def from_json(cls, text: str) -> Self:
         """Raises: UserError: another format."""
         values = json.loads(text)
         if values.get("format_version") != FORMAT_VERSION:
@@ -112,8 +110,8 @@ class Counts(NamedTuple):
     rejected: int
     without_text: int
 
-    def __add__(self, other: Any) -> Counts:
-        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+    def __add__(self, other: Any) -> Self:
+        return type(self)(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class Output:

@@ -4,13 +4,11 @@ The file is read as bytes, so that a row is known by its place, reading may begi
 UTF-8 spoil one row only. (`datasets` streams too, but neither from a byte on nor past a row that it cannot read.)
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from ..errors_d2e2s import UserError
 
@@ -67,7 +65,7 @@ class Lines:
         self.first, self._raw, self._faults = self.number, b"", list[str]()
         self._second_offset = self.offset
 
-    def __iter__(self) -> Lines:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> str:

@@ -1,14 +1,12 @@
 """Triplets counted by aspect: sentiments, opinions, examples; by group and over time. One pass, in bounded memory."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from zlib import crc32
 
 from ..errors_d2e2s import UserError
@@ -130,7 +128,7 @@ class Summary:
         self.months: set[str] = set()
         self.reviews = self.triplets = self.left_out = self.without_group = self.without_day = 0
 
-    def add(self, reviews: Iterable[Review]) -> Summary:
+    def add(self, reviews: Iterable[Review]) -> Self:
         """Count reviews.
 
         Raises:

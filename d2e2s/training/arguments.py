@@ -1,7 +1,5 @@
 """The arguments of a training run, from the command line, a YAML file, or both."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 from dataclasses import dataclass, field, make_dataclass
@@ -179,7 +177,7 @@ class TripletTrainingArguments(TrainingArguments):
             self.dataloader_pin_memory = False
 
     @classmethod
-    def completed(cls, args: TrainingArguments) -> TripletTrainingArguments:
+    def completed(cls, args: TrainingArguments) -> "TripletTrainingArguments":
         """Plain `TrainingArguments` as they are, with this class's defaults for what they lack.
 
         Raises:

@@ -1,7 +1,5 @@
 """Exact-match scores for aspect sentiment triplet extraction."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 PATH = str(Path(__file__).resolve().parent)

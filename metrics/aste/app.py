@@ -3,8 +3,6 @@
 Not `evaluate.utils.launch_gradio_widget`: it needs `gradio.inputs`, which Gradio 4 took away.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

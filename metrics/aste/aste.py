@@ -1,7 +1,5 @@
 """ASTE metric as an `evaluate` module: `evaluate.load("metrics/aste")`, no network needed."""
 
-from __future__ import annotations
-
 import reprlib
 from collections.abc import Mapping
 from typing import Any

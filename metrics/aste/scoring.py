@@ -1,7 +1,5 @@
 """The arithmetic of the ASTE metric: standard library only, so that training can score without `evaluate`."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
