@@ -88,7 +88,9 @@ def known_set(files: Iterable[Path]) -> PublicSet | None:
     return next((each for each in TEXT_SETS.values() if sums <= each.sums), None)
 
 
-def download(folder: str, file: str, url: str, instead: str, allow_unverified: bool = False) -> Path:
+def download(
+    folder: str, file: str, url: str, instead: str, allow_unverified: bool = False, pin: str | None = None
+) -> Path:
     """Fetch a file of a public set into the user's cache, with a progress bar, checked against its known sum.
 
     Args:
@@ -97,11 +99,12 @@ def download(folder: str, file: str, url: str, instead: str, allow_unverified: b
         url: of the folder that it is in.
         instead: what to do without the download, for the error.
         allow_unverified: take a file without a known sum as it comes, with a warning.
+        pin: its known sum, if it is not in `SHA256`.
 
     Raises:
         FileNotFoundError: it cannot be had, is another file than the one known, or has no known sum.
     """
-    pin = SHA256.get(f"{folder}/{file}")
+    pin = pin or SHA256.get(f"{folder}/{file}")
     if pin is None:
         what = f"{folder}/{file}: no checksum is known for this file, so it is"
         if not allow_unverified:

@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pooch
 import torch
 from transformers import set_seed
 
@@ -37,6 +36,7 @@ from d2e2s.data_scripts.aste_lines import ROLES
 from d2e2s.data_scripts.converter import Converter, word_span
 from d2e2s.data_scripts.documents import Document, Link, Report, Span
 from d2e2s.data_scripts.files import write_json
+from d2e2s.data_scripts.public_sets import download
 from d2e2s.data_scripts.records import Record, read_records, write_records
 from d2e2s.evaluation.results import RESULTS, read_run
 from d2e2s.prediction.predict import load_pipeline
@@ -82,8 +82,8 @@ def make_data(folder: Path, inputs: Sequence[Path]) -> Path:
 
 def snippets(archive: Path | None) -> list[Record]:
     """Sentences of product reviews that VADER (Hutto & Gilbert 2014) has rated, whose triplets nobody has annotated."""
-    url, pin = f"{PYPI}/{VADER}.tar.gz", f"sha256:{VADER_SHA256}"
-    with tarfile.open(archive or pooch.retrieve(url, pin, path=pooch.os_cache("d2e2s"))) as package:
+    archive = archive or download("vader", f"{VADER}.tar.gz", PYPI, "pass --snippets", pin=VADER_SHA256)
+    with tarfile.open(archive) as package:
         inner = package.extractfile(f"{VADER}/additional_resources/{RATED}.tar.gz")
         with tarfile.open(fileobj=inner) as collections:
             file: Any = collections.extractfile(f"{RATED}/amazonReviewSnippets_GroundTruth.txt")

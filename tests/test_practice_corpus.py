@@ -60,6 +60,16 @@ def test_templates(template: str, tokens: str, triplets: list) -> None:
     assert [(t["aspect"], t["opinion"], t["sentiment"]) for t in record["triplets"]] == triplets
 
 
+def test_what_stands_around_a_sentence_judges_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make_practice_corpus, "FRAMED", 1)
+    grammar = Grammar()
+    framed = grammar.framed("The <1> is (1+:{good}).")
+    assert framed.split(", the")[0].split(": the")[0] in grammar.leads
+    assert framed.removesuffix(".").split("{good}), ")[1] in grammar.tails
+    assert grammar.framed("Is the <0> {good}?").endswith("is the <0> {good}?")  # no tail
+    assert " I like it, " in grammar.framed("I like it.") and " it's so, " in grammar.framed("It's so.")
+
+
 def test_slips() -> None:
     grammar = Grammar()
     assert grammar.slip("don't") == "dont" and grammar.slip("too") == "to" and grammar.slip("ham") == "ham"

@@ -7,8 +7,11 @@ import json
 import shutil
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pooch
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -81,7 +84,7 @@ def test_some_public_sentences_are_read_again_as_if_typed_in_haste() -> None:
     assert 0.2 < sum(changed) / len(changed) < 0.4
 
 
-def test_sentences_of_vader_have_no_triplets_yet(tmp_path: Path) -> None:
+def test_sentences_of_vader_have_no_triplets_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ["1_1\t-0.9\tthe picture isn't sharp.", "1_2\t2.1\t" + "great " * 33, "1_3\t2\tgood."]
     inner = archive(f"{reviews_en.RATED}/amazonReviewSnippets_GroundTruth.txt", "\n".join(lines).encode())
     path = tmp_path / "vader.tar.gz"
@@ -89,6 +92,10 @@ def test_sentences_of_vader_have_no_triplets_yet(tmp_path: Path) -> None:
     first, last = snippets(path)  # one is longer than the texts that the model reads
     assert first == {"id": "vader-1_1", "tokens": ["the", "picture", "is", "n't", "sharp", "."], "triplets": []}
     assert last["id"] == "vader-1_3"
+    fetched = []
+    monkeypatch.setattr(pooch, "retrieve", lambda url, pin, **names: fetched.append((url, pin)) or str(path))
+    assert snippets(None) == [first, last]
+    assert fetched == [(f"{reviews_en.PYPI}/{reviews_en.VADER}.tar.gz", f"sha256:{reviews_en.VADER_SHA256}")]
 
 
 def archive(name: str, content: bytes) -> bytes:
@@ -110,6 +117,25 @@ def test_the_weights_of_models_are_averaged(model: Path, tmp_path: Path) -> None
     between = mean_of([model, tmp_path / "other"])[0].state_dict()
     for name, weight in network.named_parameters():
         torch.testing.assert_close(between[name], weight - 0.5)
+
+
+def test_students_begin_alike_and_read_on_their_own(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, finished = list[Any](), list[Path]()
+
+    def train(encoder: str, records: Any, folder: Path, seed: int, data_seed: int | None = None) -> None:
+        read.append(([record["id"] for record in records], seed, data_seed))
+        shutil.copytree(model, folder)
+
+    monkeypatch.setattr(reviews_en, "train", train)
+    monkeypatch.setattr(reviews_en, "trainer_of", lambda *given, **seeds: SimpleNamespace(finish=lambda: None))
+    monkeypatch.setattr(reviews_en, "halve_f1", finished.append)
+    records = [{"id": f"dmaste-{i}", "tokens": TOKENS, "triplets": []} for i in range(100)]
+    reviews_en.train_students(records, tmp_path, 42)
+    (first, *seeds), (second, *others) = read
+    assert (seeds, others) == ([42, 42], [42, 43]) and first[:100] == second[:100] and first[100:] != second[100:]
+    assert finished == [tmp_path]
 
 
 def test_what_is_found_joins_what_is_annotated_the_surest_first() -> None:
